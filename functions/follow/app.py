@@ -1,0 +1,18 @@
+"""Follow round: how the jobs of a batch are doing."""
+
+from typing import Any
+
+import msgspec
+
+from slacktide import wiring
+from slacktide.log import logger
+from slacktide.steps import read_step
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answers whether the round is settled, and the next wait."""
+    step = read_step(event)
+    logger.append_keys(batch_id=step.batch_id, job_id=step.job_id)
+    answer = wiring.follower().follow(step.batch_id, step.wait_seconds)
+    return msgspec.to_builtins(answer)

@@ -1,0 +1,18 @@
+"""Poll: how a job is doing at its backend."""
+
+from typing import Any
+
+import msgspec
+
+from slacktide import wiring
+from slacktide.log import logger
+from slacktide.steps import read_step
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answers whether the job has ended, and the next wait."""
+    step = read_step(event)
+    logger.append_keys(batch_id=step.batch_id, job_id=step.job_id)
+    answer = wiring.jobs().poll(step.batch_id, step.job, now=wiring.now(), wait_seconds=step.wait_seconds)
+    return msgspec.to_builtins(answer)

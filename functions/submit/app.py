@@ -1,0 +1,20 @@
+"""Submit: a job's input is written, then the job is created at its backend, once."""
+
+from typing import Any
+
+import msgspec
+
+from slacktide import wiring
+from slacktide.log import logger
+from slacktide.steps import read_step
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answers whether the job runs, has to wait, or was refused."""
+    step = read_step(event)
+    logger.append_keys(batch_id=step.batch_id, job_id=step.job_id)
+    answer = wiring.jobs().submit(
+        step.batch_id, step.job, clock=wiring.clock(context), cursor=step.cursor, wait_seconds=step.wait_seconds
+    )
+    return msgspec.to_builtins(answer)

@@ -1,0 +1,165 @@
+"""The records of a batch and of its jobs, as frozen values. Times are Unix seconds."""
+
+import msgspec
+
+from slacktide.codes import Code
+from slacktide.keys import BatchKeys, JobKeys, ResultKeys, input_path
+from slacktide.statuses import BatchStatus, JobState
+
+
+class ObjectRef(msgspec.Struct, frozen=True):
+    """One version of one object in a bucket. `bytes` is its size."""
+
+    bucket: str
+    key: str
+    version_id: str
+    bytes: int
+
+
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a batch is to be run. They ride on a dropped object as S3 user metadata."""
+
+    completion_window: int = 86_400  # seconds
+    on_invalid: str = "skip"
+    max_invalid_ratio: float = 1.0
+    endpoint: str | None = None
+    tag: str | None = None
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a batch failed, in our own words: a backend's words could quote a prompt."""
+
+    code: Code
+    message: str
+
+
+class StatusChange(msgspec.Struct, frozen=True):
+    """One step of a batch's history; its position, from 1, is the sequence number of its event."""
+
+    status: BatchStatus
+    time: int
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One input file and what becomes of it."""
+
+    batch_id: str
+    owner: str
+    status: BatchStatus
+    input: ObjectRef
+    created_at: int
+    deadline: int
+    history: list[StatusChange]
+    options: Options = Options()
+    announced: int = 0  # how many entries of the history have been sent as events
+    total: int = 0
+    invalid: int = 0
+    completed: int = 0
+    failed: int = 0
+    round: int = 0
+    attempt: int = 1  # of the execution
+    refused: bool = False  # nothing runs; every line without a fault is `batch_failed`
+    give_up: Code | None = None  # of undone lines; decided once, when the batch starts finalizing
+    outcome: BatchStatus | None = None  # the final status, from the manifest on
+    failure: Failure | None = None
+
+    @property
+    def keys(self) -> BatchKeys:
+        return BatchKeys(self.batch_id)
+
+    @property
+    def results(self) -> ResultKeys:
+        return ResultKeys(input_path(self.input.key), self.batch_id)
+
+    @property
+    def sequence(self) -> int:
+        """The number of the newest event."""
+        return len(self.history)
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether somebody asked for the end of this batch."""
+        return any(change.status is BatchStatus.CANCELLING for change in self.history)
+
+    def reached(self, status: BatchStatus) -> int | None:
+        """When the batch took a status; None if it never did."""
+        return next((change.time for change in self.history if change.status is status), None)
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One piece of work at one backend for one model and endpoint: the undone lines of `group` from `first` to `last`."""
+
+    batch_id: str
+    job_id: str
+    round: int
+    backend: str
+    model: str
+    upstream_model: str
+    endpoint: str
+    group: str
+    first: int
+    last: int
+    total: int
+    created_at: int
+    state: JobState = JobState.PLANNED
+    attempt: int = 1  # of the execution
+    submission: int = 0  # of the upstream job; recorded before it is created
+    upstream_id: str | None = None
+    cancel_requested: bool = False
+    cancel_confirmed: bool = False  # of an abandoned job: it has ended upstream
+    reason: str | None = None  # why it waits or ended, in our own words
+    progress: int = 0  # lines that the backend has finished
+    completed: int = 0
+    failed: int = 0
+    submitted_at: int | None = None
+    ended_at: int | None = None
+    settled_at: int | None = None
+
+    @property
+    def keys(self) -> JobKeys:
+        return BatchKeys(self.batch_id).job(self.job_id)
+
+
+class Group(msgspec.Struct, frozen=True):
+    """The valid lines of one model and endpoint, kept as `parts` objects of at most `PART_LINES` lines."""
+
+    group: str
+    model: str
+    endpoint: str
+    lines: int
+    parts: list["Part"]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One object of lines, in line order, with the first and the last line number it can hold."""
+
+    key: str
+    first: int
+    last: int
+
+
+class LineIndex(msgspec.Struct, frozen=True):
+    """What validation found: the last object that it writes. Every list is in line order."""
+
+    total: int
+    invalid: int
+    groups: list[Group]
+    custom_ids: list[Part]
+    faults: list[Part]  # as found in the stream
+    late_faults: list[Part]  # found at the end: repeated custom_ids
+    v: int = 1
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What came back from a job: collected parts in line order, counts of lines, tokens."""
+
+    parts: list[Part]
+    completed: int = 0
+    rejected: int = 0
+    transient: int = 0
+    missing: int = 0
+    foreign: int = 0  # lines that are not of this job, or not readable; dropped
+    repeated: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    v: int = 1

@@ -1,0 +1,73 @@
+"""What starts a batch: messages of the input queue, a versioned union."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from slacktide import keys
+from slacktide.errors import EventError
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An object was written. S3's EventBridge events carry the key as it is; `version_id` is missing on some emulators."""
+
+    bucket: str
+    key: str
+    etag: str
+    version_id: str | None
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An event that is none of our business."""
+
+    reason: str
+
+
+class _Object(msgspec.Struct):
+    key: str
+    etag: str = ""
+    version_id: str | None = msgspec.field(default=None, name="version-id")
+
+
+class _Name(msgspec.Struct):
+    name: str
+
+
+class _Detail(msgspec.Struct):
+    bucket: _Name
+    object: _Object
+
+
+class _Event(msgspec.Struct):
+    source: str
+    detail_type: str = msgspec.field(name="detail-type")
+    time: str
+    detail: _Detail
+
+
+def read_event(body: str, bucket: str) -> Dropped | Ignored:
+    """The event in the body of a queue message. Raises EventError, which never quotes it, when it is not one that we know."""
+    try:
+        event = msgspec.json.decode(body, type=_Event)
+    except (msgspec.DecodeError, RecursionError):
+        raise EventError("the message is not an EventBridge event of an S3 object") from None
+    if event.source != "aws.s3" or event.detail_type != "Object Created":
+        return Ignored("not an Object Created event of S3")
+    dropped = event.detail.object
+    if event.detail.bucket.name != bucket:
+        return Ignored("another bucket")
+    if not dropped.key.startswith(keys.INPUT_PREFIX):
+        return Ignored("not below input/")
+    if not dropped.key.endswith((*keys.DROP_SUFFIXES, ".jsonl" + keys.CANCEL_SUFFIX)):
+        return Ignored("not an input file")
+    return Dropped(event.detail.bucket.name, dropped.key, dropped.etag, dropped.version_id, event.time)
+
+
+def unquoted(key: str) -> str | None:
+    """The key as some senders mean it, with `+` and `%xx` undone; None when that changes nothing."""
+    plain = unquote_plus(key)
+    return plain if plain != key else None

@@ -1,0 +1,50 @@
+"""The executions of the two state machines."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from slacktide.batch import Job
+from slacktide.bucket import error_code
+from slacktide.ids import batch_execution_name, job_execution_name
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """Starts and looks up executions; `states` is boto3's Step Functions client, the machines are ARNs."""
+
+    states: Any
+    batch_machine: str = ""
+    job_machine: str = ""
+
+    def start_batch(self, batch_id: str, attempt: int) -> None:
+        """Start the execution of a batch; one of that name is as good."""
+        try:
+            self.states.start_execution(
+                stateMachineArn=self.batch_machine,
+                name=batch_execution_name(batch_id, attempt),
+                input=msgspec.json.encode({"v": 1, "batch_id": batch_id}).decode(),
+            )
+        except ClientError as error:
+            if error_code(error) != "ExecutionAlreadyExists":
+                raise
+
+    def batch_status(self, batch_id: str, attempt: int) -> str | None:
+        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED; None when there is no such execution."""
+        return self._status(self.batch_machine, batch_execution_name(batch_id, attempt))
+
+    def is_job_running(self, job: Job) -> bool:
+        """Whether the execution of a job's newest attempt is alive."""
+        name = job_execution_name(job.batch_id, job.job_id, job.attempt)
+        return self._status(self.job_machine, name) in {"RUNNING", "PENDING_REDRIVE"}
+
+    def _status(self, machine: str, name: str) -> str | None:
+        arn = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+        try:
+            return self.states.describe_execution(executionArn=arn)["status"]
+        except ClientError as error:
+            if error_code(error) == "ExecutionDoesNotExist":
+                return None
+            raise

@@ -1,0 +1,131 @@
+"""Where things are kept in the bucket. Every key is made here."""
+
+import hashlib
+from dataclasses import dataclass
+
+INPUT_PREFIX = "input/"
+CANCEL_SUFFIX = ".cancel"
+DROP_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+LONGEST_PATH = 900  # bytes; S3 allows 1,024 for a key, and ours adds a prefix, a batch id and a file name
+
+
+def input_path(key: str) -> str:
+    """The path of an input below `output/`: its key below `input/`, or a hash where that is too long for a key of ours."""
+    path = key.removeprefix(INPUT_PREFIX)
+    encoded = path.encode()
+    return path if len(encoded) <= LONGEST_PATH else f"_/{hashlib.sha256(encoded).hexdigest()}"
+
+
+def latest(path: str) -> str:
+    """The status of the newest batch of an input."""
+    return f"output/{path}/latest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultKeys:
+    """The keys of a batch's results, which its user reads."""
+
+    path: str
+    batch_id: str
+
+    @property
+    def prefix(self) -> str:
+        return f"output/{self.path}/{self.batch_id}/"
+
+    @property
+    def output(self) -> str:
+        return self.prefix + "output.jsonl"
+
+    @property
+    def errors(self) -> str:
+        return self.prefix + "errors.jsonl"
+
+    @property
+    def receipt(self) -> str:
+        return self.prefix + "receipt.json"
+
+    @property
+    def manifest(self) -> str:
+        return self.prefix + "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchKeys:
+    """The keys of a batch's working data, which only Slacktide reads."""
+
+    batch_id: str
+
+    @property
+    def prefix(self) -> str:
+        return f"batches/{self.batch_id}/"
+
+    @property
+    def index(self) -> str:
+        return self.prefix + "lines/index.json"
+
+    @property
+    def invalid(self) -> str:
+        return self.prefix + "lines/invalid.bitmap"
+
+    def requests(self, group: str, number: int) -> str:
+        return f"{self.prefix}lines/{group}/{number:06d}.jsonl"
+
+    def members(self, group: str) -> str:
+        return f"{self.prefix}lines/{group}.bitmap"
+
+    def custom_ids(self, number: int) -> str:
+        return f"{self.prefix}lines/ids/{number:06d}.jsonl"
+
+    def faults(self, kind: str, number: int) -> str:
+        return f"{self.prefix}lines/faults-{kind}/{number:06d}.jsonl"
+
+    def undone(self, round_number: int) -> str:
+        return f"{self.prefix}rounds/{round_number}/undone.bitmap"
+
+    def tail(self, name: str, part: int) -> str:
+        return f"{self.prefix}assembly/{name}-{part:05d}.tail"
+
+    def job(self, job_id: str) -> "JobKeys":
+        round_number = job_id.partition("-")[0].removeprefix("r")
+        return JobKeys(f"{self.prefix}rounds/{round_number}/{job_id}/")
+
+
+@dataclass(frozen=True, slots=True)
+class JobKeys:
+    """The keys of one job. Nothing but the job's input lies below `input/`, since a backend reads the whole prefix."""
+
+    prefix: str
+
+    @property
+    def input(self) -> str:
+        return self.prefix + "input/"
+
+    def input_object(self, first: int, last: int) -> str:
+        return f"{self.input}{object_name(first, last)}"
+
+    def raw(self, submission: int) -> str:
+        """Where the backend writes; each submission has its own prefix, so a late writer spoils nothing."""
+        return f"{self.prefix}raw-{submission}/"
+
+    def collected(self, first: int, last: int) -> str:
+        return f"{self.prefix}collected/{object_name(first, last)}"
+
+    @property
+    def summary(self) -> str:
+        return self.prefix + "collected/summary.json"
+
+    @property
+    def settled(self) -> str:
+        return self.prefix + "collected/settled.bitmap"
+
+
+def object_name(first: int, last: int) -> str:
+    """The flat, sortable name of an object that holds requests from line `first` to line `last`."""
+    return f"{first:09d}-{last:09d}.jsonl"
+
+
+def line_range(name: str) -> tuple[int, int] | None:
+    """The first and last line of an object named by `object_name`, whatever stands around it; None for another."""
+    first, dash, rest = name.rpartition("/")[2].partition("-")
+    last = rest.partition(".")[0]
+    return (int(first), int(last)) if dash and first.isdigit() and last.isdigit() else None

@@ -1,0 +1,308 @@
+"""The table of records: batches, jobs and input guards in DynamoDB. Every change of state is a conditional write.
+
+Keys: `pk, sk`. A batch is (batch id, "batch"), a job (batch id, "job#" + job id), an input guard ("input#" + hash, "guard").
+Indexes: `gsi1` (owner, created), `gsi2` (open work: status, deadline), `gsi3` (batches of one input key, created).
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar, cast
+
+import msgspec
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
+from botocore.exceptions import ClientError
+
+from slacktide.batch import Batch, Job, ObjectRef, StatusChange
+from slacktide.bucket import error_code
+from slacktide.errors import ConflictError, LeaseHeldError, NotFoundError, TransitionError
+from slacktide.statuses import EDGES, BatchStatus, JobState, sources
+
+T = TypeVar("T")
+OPEN = "open"  # gsi2: batches that have not ended or whose events have not all been sent
+ABANDONED = "abandoned"  # gsi2: jobs that may still run upstream though nothing waits for them
+_CREATED = "%012d"  # so that times sort as text
+
+
+class Guard(msgspec.Struct, frozen=True):
+    """The claim on one version of one input object, so that it makes one batch however often its event arrives."""
+
+    batch_id: str
+    state: str  # claimed | started
+    lease_until: int
+    lease_owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The table; `table` is boto3's resource."""
+
+    table: Any
+
+    # Input guards
+
+    def claim_input(self, source: ObjectRef, batch_id: str, *, invocation: str, now: int, lease: int) -> Guard:
+        """Claim an input version for `batch_id`, or take over a claim whose lease is over (its batch id stays).
+
+        Answers the guard; its state is `started` when the batch of this input is under way already. Raises LeaseHeldError
+        while another invocation works on it.
+        """
+        key = _guard_key(source)
+        claim = Guard(batch_id=batch_id, state="claimed", lease_until=now + lease, lease_owner=invocation)
+        try:
+            self.table.put_item(Item=key | _to_item(claim), ConditionExpression=Attr("pk").not_exists())
+        except ClientError as error:
+            _only_failed_condition(error)
+            return self._take_over(key, invocation=invocation, now=now, lease=lease)
+        return claim
+
+    def start_input(self, source: ObjectRef) -> None:
+        """Mark the batch of an input version as under way: further deliveries of its event have nothing to do."""
+        self.table.update_item(
+            Key=_guard_key(source),
+            UpdateExpression="SET #state = :started",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues={":started": "started"},
+        )
+
+    def release_input(self, source: ObjectRef, *, invocation: str) -> None:
+        """Give up the lease after a handled failure, so that the next delivery need not wait for its end."""
+        try:
+            self.table.update_item(
+                Key=_guard_key(source),
+                UpdateExpression="SET lease_until = :zero",
+                ConditionExpression=Attr("lease_owner").eq(invocation),
+                ExpressionAttributeValues={":zero": 0},
+            )
+        except ClientError as error:
+            _only_failed_condition(error)
+
+    def find_guard(self, source: ObjectRef) -> Guard | None:
+        """The guard of an input version; None when nobody has claimed it."""
+        item = self.table.get_item(Key=_guard_key(source), ConsistentRead=True).get("Item")
+        return _from_item(item, Guard) if item else None
+
+    def _take_over(self, key: dict[str, str], *, invocation: str, now: int, lease: int) -> Guard:
+        try:
+            answer = self.table.update_item(
+                Key=key,
+                UpdateExpression="SET lease_until = :until, lease_owner = :owner",
+                ConditionExpression=Attr("state").eq("claimed") & Attr("lease_until").lte(now),
+                ExpressionAttributeValues={":until": now + lease, ":owner": invocation},
+                ReturnValues="ALL_NEW",
+            )
+        except ClientError as error:
+            _only_failed_condition(error)
+            guard = _from_item(self.table.get_item(Key=key, ConsistentRead=True)["Item"], Guard)
+            if guard.state == "started":
+                return guard
+            raise LeaseHeldError(f"the input of {guard.batch_id}", guard.lease_until) from error
+        return _from_item(answer["Attributes"], Guard)
+
+    # Batches
+
+    def create_batch(self, batch: Batch) -> Batch:
+        """Write a new batch; where a former delivery wrote it already, that one is answered."""
+        item = _batch_key(batch.batch_id) | _to_item(batch) | _batch_indexes(batch)
+        try:
+            self.table.put_item(Item=item, ConditionExpression=Attr("pk").not_exists())
+        except ClientError as error:
+            _only_failed_condition(error)
+            return self.get_batch(batch.batch_id)
+        return batch
+
+    def get_batch(self, batch_id: str) -> Batch:
+        """A batch as it is now. Raises NotFoundError."""
+        item = self.table.get_item(Key=_batch_key(batch_id), ConsistentRead=True).get("Item")
+        if item is None:
+            raise NotFoundError(f"there is no batch {batch_id}")
+        return _from_item(item, Batch)
+
+    def update_batch(self, batch_id: str, *, when: ConditionBase | None = None, **fields: object) -> Batch:
+        """Set fields of a batch that are not its status. Raises ConflictError where the condition does not hold."""
+        condition = Attr("pk").exists() if when is None else Attr("pk").exists() & when
+        return self._update(_batch_key(batch_id), Batch, condition, fields)
+
+    def change_status(self, batch_id: str, target: BatchStatus, now: int, **fields: object) -> Batch:
+        """Take a batch along an edge to `target`, with further fields in the same write.
+
+        A batch that has passed `target` already is answered as it is, so a repeated step does no harm. Raises
+        TransitionError where the edge does not exist.
+        """
+        fields["status"] = target
+        change = [StatusChange(target, now)]
+        allowed = Attr("status").is_in([str(status) for status in sources(target)])
+        try:
+            return self._update(_batch_key(batch_id), Batch, allowed, fields, append={"history": change})
+        except ConflictError:
+            batch = self.get_batch(batch_id)
+            if batch.reached(target) is None and not batch.status.is_final:
+                edges = ", ".join(EDGES[batch.status]) or "nothing"
+                raise TransitionError(f"{batch_id} is {batch.status}: {target} may not follow, only {edges}") from None
+            return batch
+
+    def mark_announced(self, batch: Batch, count: int) -> None:
+        """Note that the first `count` events of a batch were sent; a batch that ended with all sent needs no more care."""
+        is_done = batch.status.is_final and count >= batch.sequence
+        condition = Attr("announced").lt(count)
+        remove = ("gsi2pk", "gsi2sk") if is_done else ()
+        try:
+            self._update(_batch_key(batch.batch_id), Batch, condition, {"announced": count}, remove=remove)
+        except ConflictError:
+            return  # another invocation has announced as much
+
+    def open_batches(self) -> Iterator[str]:
+        """The ids of the batches that have not ended or have events to send, the next deadline first."""
+        for item in self._query("gsi2", Key("gsi2pk").eq(OPEN)):
+            yield item["pk"]
+
+    def batches_of_input(self, key: str) -> Iterator[str]:
+        """The ids of the batches that were made of any version of an input key, newest first."""
+        for item in self._query("gsi3", Key("gsi3pk").eq(_input_pool(key)), forward=False):
+            yield item["pk"]
+
+    # Jobs
+
+    def put_job(self, job: Job) -> None:
+        """Write a planned job, over an earlier draft of the same plan."""
+        self.table.put_item(Item=_job_key(job.batch_id, job.job_id) | _to_item(job))
+
+    def get_job(self, batch_id: str, job_id: str) -> Job:
+        """A job as it is now. Raises NotFoundError."""
+        item = self.table.get_item(Key=_job_key(batch_id, job_id), ConsistentRead=True).get("Item")
+        if item is None:
+            raise NotFoundError(f"there is no job {job_id} of {batch_id}")
+        return _from_item(item, Job)
+
+    def jobs(self, batch_id: str) -> list[Job]:
+        """All jobs of a batch, by round and number."""
+        condition = Key("pk").eq(batch_id) & Key("sk").begins_with("job#")
+        jobs = [_from_item(item, Job) for item in self._query(None, condition)]
+        return sorted(jobs, key=lambda job: (job.round, int(job.job_id.partition("-j")[2])))
+
+    def update_job(self, job: Job, *, when: ConditionBase | None = None, **fields: object) -> Job:
+        """Set fields of a job that is not closed. Raises ConflictError where it is, or where `when` does not hold."""
+        is_open = ~Attr("state").is_in([str(state) for state in JobState if state.is_closed])
+        condition = is_open if when is None else is_open & when
+        return self._update(_job_key(job.batch_id, job.job_id), Job, condition, fields)
+
+    def abandon_job(self, job: Job, now: int, deadline: int, reason: str) -> Job:
+        """Give a job up that is not settled; sweep goes on ending it upstream. A settled job is answered as it is."""
+        fields: dict[str, Any] = {"state": JobState.ABANDONED, "settled_at": now, "reason": reason}
+        if job.submission:
+            fields |= {"gsi2pk": ABANDONED, "gsi2sk": _CREATED % deadline}
+        try:
+            return self.update_job(job, **fields)
+        except ConflictError:
+            return self.get_job(job.batch_id, job.job_id)
+
+    def abandoned_jobs(self) -> Iterator[Job]:
+        """Jobs that were given up and are not known to have ended upstream."""
+        for item in self._query("gsi2", Key("gsi2pk").eq(ABANDONED)):
+            yield self.get_job(item["pk"], item["job_id"])
+
+    def confirm_cancelled(self, job: Job) -> None:
+        """Note that an abandoned job has ended upstream: nothing more is to be done about it."""
+        key = _job_key(job.batch_id, job.job_id)
+        self._update(key, Job, Attr("pk").exists(), {"cancel_confirmed": True}, remove=("gsi2pk", "gsi2sk"))
+
+    # What all of them share
+
+    def _update(
+        self,
+        key: dict[str, str],
+        kind: type[T],
+        condition: ConditionBase,
+        fields: Mapping[str, object],
+        *,
+        append: Mapping[str, object] | None = None,
+        remove: tuple[str, ...] = (),
+    ) -> T:
+        appended = dict(append or {})
+        sets = [f"#{name} = :{name}" for name in fields]
+        sets += [f"#{name} = list_append(#{name}, :{name})" for name in appended]
+        expression = "SET " + ", ".join(sets) + ("" if not remove else " REMOVE " + ", ".join(remove))
+        values = {f":{name}": _to_attribute(value) for name, value in {**fields, **appended}.items()}
+        try:
+            answer = self.table.update_item(
+                Key=key,
+                UpdateExpression=expression,
+                ConditionExpression=condition,
+                ExpressionAttributeNames={f"#{name}": name for name in (*fields, *appended)},
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+            )
+        except ClientError as error:
+            _only_failed_condition(error)
+            raise ConflictError(f"{key['pk']} {key['sk']} has been changed by somebody else") from error
+        return _from_item(answer["Attributes"], kind)
+
+    def _query(self, index: str | None, condition: ConditionBase, *, forward: bool = True) -> Iterator[dict[str, Any]]:
+        arguments: dict[str, Any] = {"KeyConditionExpression": condition, "ScanIndexForward": forward}
+        arguments |= {"IndexName": index} if index else {"ConsistentRead": True}
+        while True:
+            answer = self.table.query(**arguments)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _batch_key(batch_id: str) -> dict[str, str]:
+    return {"pk": batch_id, "sk": "batch"}
+
+
+def _job_key(batch_id: str, job_id: str) -> dict[str, str]:
+    return {"pk": batch_id, "sk": f"job#{job_id}"}
+
+
+def _guard_key(source: ObjectRef) -> dict[str, str]:
+    name = f"{source.bucket}\0{source.key}\0{source.version_id}"
+    return {"pk": "input#" + hashlib.sha256(name.encode()).hexdigest(), "sk": "guard"}
+
+
+def _input_pool(key: str) -> str:
+    return "input#" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def _batch_indexes(batch: Batch) -> dict[str, str]:
+    created = _CREATED % batch.created_at
+    return {
+        "gsi1pk": f"batch#{batch.owner}",
+        "gsi1sk": f"{created}#{batch.batch_id}",
+        "gsi2pk": OPEN,
+        "gsi2sk": _CREATED % batch.deadline,
+        "gsi3pk": _input_pool(batch.input.key),
+        "gsi3sk": f"{created}#{batch.batch_id}",
+    }
+
+
+def _to_item(value: msgspec.Struct) -> dict[str, Any]:
+    return cast("dict[str, Any]", _to_attribute(value))
+
+
+def _to_attribute(value: object) -> Any:
+    """A value as boto3 takes it: DynamoDB has decimals, not floats."""
+    plain = msgspec.to_builtins(value)
+    return msgspec.json.Decoder(float_hook=Decimal).decode(msgspec.json.encode(plain))
+
+
+def _from_item(item: Mapping[str, Any], kind: type[T]) -> T:
+    return msgspec.convert(_from_attribute(item), kind)
+
+
+def _from_attribute(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {name: _from_attribute(entry) for name, entry in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_from_attribute(entry) for entry in cast("list[Any]", value)]
+    return value
+
+
+def _only_failed_condition(error: ClientError) -> None:
+    """Raise everything that is not the failure of a write's condition."""
+    if error_code(error) != "ConditionalCheckFailedException":
+        raise error

@@ -1,0 +1,19 @@
+"""Which backend runs a model, round after round."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slacktide.backends.protocol import Backend
+from slacktide.models import Model, ModelTable
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The model table seen through the backends that this stack has."""
+
+    models: ModelTable
+    backends: Mapping[str, Backend]
+
+    def route(self, model: Model) -> list[str]:
+        """The backends of a model, in order, without those that cannot run it here."""
+        return [name for name in model.route if name in self.backends and self.backends[name].upstream_model(model) is not None]

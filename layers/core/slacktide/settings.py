@@ -1,0 +1,70 @@
+"""The settings of the functions: every environment variable with its type and default, in one place."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from slacktide.errors import SettingsError
+
+Seconds = Annotated[int, Meta(ge=0)]
+PREFIX = "SLACKTIDE_"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a function is told by `template.yaml`. The variable of a field is its name in capitals behind `SLACKTIDE_`."""
+
+    bucket: str
+    table: str
+    event_bus: str
+    stack: str = "slacktide"
+    dead_letter_queue_url: str = ""
+    input_queue_url: str = ""
+    batch_state_machine: str = ""
+    job_state_machine: str = ""
+    function_timeout: Annotated[int, Meta(ge=1, le=900)] = 900
+    window_shortest: Seconds = 3_600
+    window_longest: Seconds = 604_800
+    assembly_reserve: Seconds = 900
+    wait_first: Annotated[int, Meta(ge=1)] = 15
+    wait_longest: Annotated[int, Meta(ge=1)] = 300
+    progress_interval: Seconds = 60
+    receive_limit: int = 5  # receives of one message before the input queue gives it up
+    transform_image_uri: str = ""
+    transform_model_data_uri: str = ""
+    transform_models: str = ""  # ids of the models whose weights are there, with commas between them
+    transform_role_arn: str = ""
+    transform_instance_type: str = "ml.g6.xlarge"
+    transform_instance_count: Annotated[int, Meta(ge=1)] = 1
+    transform_max_lines: Annotated[int, Meta(ge=1)] = 256
+    transform_invocation_timeout: Annotated[int, Meta(ge=1, le=3600)] = 3_600
+
+    @property
+    def lease(self) -> int:
+        """How long a piece of work stays with one invocation, in seconds: never shorter than the invocation may live."""
+        return self.function_timeout + 15
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings in `environment`. Raises SettingsError, which names every variable that is missing or bad."""
+    given: dict[str, str] = {}
+    problems: list[str] = []
+    for field in msgspec.structs.fields(Settings):
+        variable = PREFIX + field.name.upper()
+        if environment.get(variable):
+            given[field.name] = environment[variable]
+            problems += _problem(variable, given[field.name], field.type)
+        elif field.required:
+            problems.append(f"{variable} is not set")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return msgspec.convert(given, Settings, strict=False)
+
+
+def _problem(variable: str, text: str, kind: type) -> list[str]:
+    try:
+        msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        return [f"{variable}: {error}"]
+    return []

@@ -1,0 +1,117 @@
+"""A big object written over several invocations: a multipart upload that can be put down and taken up again."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from slacktide.bucket import Bucket, error_code
+from slacktide.errors import SlacktideError
+
+PART_BYTES = 8 << 20  # every part but the last has at least 5 MiB
+
+
+class UploadLostError(SlacktideError):
+    """The upload is gone (completed or aborted by another invocation): the object is to be written from the start."""
+
+
+class UploadState(msgspec.Struct, frozen=True):
+    """Where an upload stands: what it has sent, and the object that holds the bytes behind it."""
+
+    upload_id: str
+    parts: int
+    lines: int
+    bytes: int
+    tail: str
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A finished object: the same fields stand in the manifest."""
+
+    key: str
+    version_id: str | None
+    lines: int
+    bytes: int
+    sha256: str
+
+
+class Upload:
+    """Writes lines to one object. The same lines make the same parts, so a step that is repeated overwrites its own."""
+
+    def __init__(self, bucket: Bucket, key: str, *, tail_key: Callable[[int], str], state: UploadState | None) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._tail_key = tail_key
+        self._upload_id = state.upload_id if state else ""
+        self._parts = state.parts if state else 0
+        self._lines = state.lines if state else 0
+        self._bytes = state.bytes if state else 0
+        self._buffer = bytearray(bucket.read(state.tail) if state else b"")
+        self._hash: Any = None if state else hashlib.sha256()
+
+    def write(self, line: bytes) -> None:
+        """Append one line, given with its line feed."""
+        self._buffer += line
+        self._lines += 1
+        self._bytes += len(line)
+        if self._hash is not None:
+            self._hash.update(line)
+        if len(self._buffer) >= PART_BYTES:
+            self._send_part()
+
+    def suspend(self) -> UploadState:
+        """Put the upload down; the state is enough to take it up in another invocation."""
+        if not self._upload_id:
+            self._start()
+        tail = self._tail_key(self._parts)
+        self._bucket.write(tail, bytes(self._buffer), "application/octet-stream")
+        return UploadState(self._upload_id, self._parts, self._lines, self._bytes, tail)
+
+    def complete(self) -> Written:
+        """Make the object appear. Raises UploadLostError."""
+        s3, name = self._bucket.s3, self._bucket.name
+        if not self._upload_id:
+            answer = s3.put_object(Bucket=name, Key=self._key, Body=bytes(self._buffer), ContentType="application/x-ndjson")
+        else:
+            if self._buffer:
+                self._send_part()
+            answer = self._call(s3.complete_multipart_upload, MultipartUpload={"Parts": self._sent_parts()})
+        digest = self._hash.hexdigest() if self._hash is not None else self._digest(answer.get("VersionId"))
+        return Written(self._key, answer.get("VersionId"), self._lines, self._bytes, digest)
+
+    def _start(self) -> None:
+        answer = self._bucket.s3.create_multipart_upload(
+            Bucket=self._bucket.name, Key=self._key, ContentType="application/x-ndjson"
+        )
+        self._upload_id = answer["UploadId"]
+
+    def _send_part(self) -> None:
+        if not self._upload_id:
+            self._start()
+        self._call(self._bucket.s3.upload_part, PartNumber=self._parts + 1, Body=bytes(self._buffer))
+        self._parts += 1
+        self._buffer.clear()
+
+    def _sent_parts(self) -> list[dict[str, object]]:
+        pages = self._bucket.s3.get_paginator("list_parts").paginate(
+            Bucket=self._bucket.name, Key=self._key, UploadId=self._upload_id
+        )
+        parts = [part for page in pages for part in page.get("Parts", []) if part["PartNumber"] <= self._parts]
+        return [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+
+    def _call(self, method: Callable[..., Any], **arguments: object) -> Any:
+        try:
+            return method(Bucket=self._bucket.name, Key=self._key, UploadId=self._upload_id, **arguments)
+        except ClientError as error:
+            if error_code(error) == "NoSuchUpload":
+                raise UploadLostError(f"the upload of {self._key} is gone") from error
+            raise
+
+    def _digest(self, version_id: str | None) -> str:
+        """SHA-256 of the whole, in a pass of its own: a hash cannot be carried from one invocation to the next."""
+        digest = hashlib.sha256()
+        for block in self._bucket.stream(self._key, version_id):
+            digest.update(block)
+        return digest.hexdigest()
