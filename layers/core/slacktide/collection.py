@@ -16,6 +16,7 @@ from slacktide.ids import parse_request_id
 
 PART_LINES = 50_000
 PART_BYTES = 32_000_000
+NULL = Raw(b"null")
 
 
 class Response(msgspec.Struct):
@@ -29,7 +30,7 @@ class _Result(msgspec.Struct):
 
     custom_id: str
     response: Response | None = None
-    error: Raw | None = None
+    error: Raw = NULL  # msgspec knows no optional Raw
 
 
 class Collected(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,7 +50,7 @@ class _Usage(msgspec.Struct):
 
 class _Body(msgspec.Struct):
     usage: _Usage | None = None
-    error: Raw | None = None
+    error: Raw = NULL
 
 
 _RESULT = msgspec.json.Decoder(_Result)
@@ -163,19 +164,19 @@ def _outcome(read: _Result) -> tuple[Code | None, str | None]:
         body = _BODY.decode(read.response.body)
     except msgspec.DecodeError:
         return Code.BACKEND_ERROR, "The backend's answer has no body."
-    if body.error is not None and bytes(body.error) != b"null":
+    if bytes(body.error) != b"null":
         return Code.BACKEND_ERROR, _words(body.error)
     return None, None
 
 
-def _code_of_error(error: Raw | None) -> Code:
+def _code_of_error(error: Raw) -> Code:
     """A line without a response: rejected only where the backend says so in our own word; else it may pass in another round."""
     value = _decode(error)
     named = value.get("code") if isinstance(value, dict) else None
     return Code.BACKEND_REJECTED if named == Code.BACKEND_REJECTED else Code.BACKEND_ERROR
 
 
-def _words(raw: Raw | None) -> str | None:
+def _words(raw: Raw) -> str | None:
     value = _decode(raw)
     if isinstance(value, dict):
         inner = value.get("error")
@@ -185,8 +186,8 @@ def _words(raw: Raw | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _decode(raw: Raw | None) -> Any:
-    return _ANY.decode(raw) if raw is not None else None
+def _decode(raw: Raw) -> Any:
+    return _ANY.decode(raw)
 
 
 def _tally(entry: Collected) -> dict[str, int]:
