@@ -1,0 +1,1 @@
+"""Contract tests of the state machines: their text, and their walks with what the functions answer."""

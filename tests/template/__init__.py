@@ -1,0 +1,1 @@
+"""Contract tests of `template.yaml`: what only AWS enforces is read off the template's text."""
