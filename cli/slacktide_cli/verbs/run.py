@@ -1,0 +1,148 @@
+"""`slacktide run FILE`: drop a file, follow its batch, download and check its results."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import boto3
+import typer
+from botocore.exceptions import BotoCoreError
+from rich.console import Console
+
+from slacktide.statuses import BatchStatus
+from slacktide_cli.batches import Drop, check_key, choose_key, download_results, drop_file, follow_batch
+from slacktide_cli.documents import LatestBatch, Manifest
+from slacktide_cli.errors import ExitCode, ServiceError, UsageError
+from slacktide_cli.views import View, choose_view
+
+_PLAIN_SUFFIX = ".jsonl"
+
+
+class OnInvalid(StrEnum):
+    """What happens to the good lines of a file with bad ones."""
+
+    SKIP = "skip"
+    REJECT = "reject"
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="The requests, one JSON object a line.", show_default=False)],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="./results/<batch id>")] = None,
+    bucket: Annotated[str | None, typer.Option(envvar="SLACKTIDE_BUCKET", help="Slacktide's bucket (output BucketName).")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The key to drop it at, below input/.", show_default="input/cli/<time>/<file>")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Ask this model instead of the one that each line names.")] = None,
+    completion_window: Annotated[str | None, typer.Option(help="How long the batch may take, e.g. 24h or 7d.")] = None,
+    on_invalid: Annotated[
+        OnInvalid | None, typer.Option(help="Run the good lines of a file with bad ones, or refuse it whole.")
+    ] = None,
+    max_invalid_ratio: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Refuse a file with a bigger part of bad lines.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Endpoint of lines without a url.")] = None,
+    tag: Annotated[str | None, typer.Option(help="A text of yours, repeated in the notifications.")] = None,
+) -> None:
+    """Run FILE as a batch: drop it, follow it, download the results and check them.
+
+    Exit code 0: completed. 1: failed, expired, cancelled, or the results are not what the manifest says. 2: usage.
+    """
+    options = {
+        "completion-window": completion_window,
+        "on-invalid": on_invalid,
+        "max-invalid-ratio": None if max_invalid_ratio is None else f"{max_invalid_ratio:g}",
+        "endpoint": endpoint,
+        "tag": tag,
+    }
+    target = check_arguments(file, bucket=bucket, key=key, model=model, tag=tag)
+    console = Console()
+    code = run_file(
+        file,
+        target=target,
+        out=out,
+        model=model,
+        options={name: str(value) for name, value in options.items() if value is not None},
+        s3=_connect(),
+        console=console,
+        view=choose_view(console),
+    )
+    raise typer.Exit(code)
+
+
+def check_arguments(file: Path, *, bucket: str | None, key: str | None, model: str | None, tag: str | None) -> tuple[str, str]:
+    """Return bucket and key. Raises UsageError when the command cannot be carried out."""
+    if not bucket:
+        raise UsageError(
+            "No bucket. Say where to drop the file: `source .slacktide/local.env` after `make up`, "
+            "or set SLACKTIDE_BUCKET (or --bucket) to the output BucketName of your stack."
+        )
+    if not file.is_file():
+        raise UsageError(f"{file} is not a file. Give a JSONL file with one request a line.")
+    if model is not None and file.suffix != _PLAIN_SUFFIX:
+        raise UsageError(f"--model reads the lines of {_PLAIN_SUFFIX} files; {file.name} is none. Decompress it first.")
+    if tag is not None and not (tag.isascii() and tag.isprintable()):
+        raise UsageError("--tag takes printable ASCII characters only: it travels in an HTTP header.")
+    return bucket, check_key(key or choose_key(file))
+
+
+def run_file(
+    file: Path,
+    *,
+    target: tuple[str, str],
+    out: Path | None,
+    model: str | None,
+    options: dict[str, str],
+    s3: Any,
+    console: Console,
+    view: View,
+) -> ExitCode:
+    """Drop, follow and download; the exit code says how the batch ended."""
+    bucket, key = target
+    drop = drop_file(s3, file, bucket=bucket, key=key, options=options, model=model)
+    _say(console, f"Dropped {file} at s3://{bucket}/{key}")
+    try:
+        batch = _follow(s3, drop, view)
+    except KeyboardInterrupt:
+        _say(
+            console,
+            f"The batch goes on without you. Its status: s3://{bucket}/{drop.latest_key} "
+            f"(aws s3 cp s3://{bucket}/{drop.latest_key} -); its results will lie beside it. "
+            f"To cancel it, put an empty object at s3://{bucket}/{key}.cancel",
+        )
+        return ExitCode.INTERRUPTED
+    folder = out or Path("results") / batch.batch_id
+    manifest = download_results(s3, drop, batch, folder)
+    _say(console, summarize(batch, manifest, folder))
+    return ExitCode.OK if batch.status is BatchStatus.COMPLETED else ExitCode.FAILED
+
+
+def summarize(batch: LatestBatch, manifest: Manifest, folder: Path) -> str:
+    """Return what a person wants to know at the end: how it ended, how many lines, where the files are."""
+    reason = f" ({batch.error.code}: {batch.error.message})" if batch.error else ""
+    return (
+        f"{batch.batch_id} {batch.status}{reason}: {manifest.output.lines} answers, {manifest.errors.lines} errors, "
+        f"{manifest.counts.total} lines; checked against the manifest.\n"
+        f"Files: {folder}/output.jsonl, errors.jsonl, receipt.json, manifest.json"
+    )
+
+
+def _follow(s3: Any, drop: Drop, view: View) -> LatestBatch:
+    batch = None
+    with view:
+        for batch in follow_batch(s3, drop):
+            view.show(batch)
+    if batch is None:  # follow_batch ends with a final batch or an error
+        raise AssertionError("followed to the end, and saw no batch")
+    return batch
+
+
+def _connect() -> Any:
+    try:
+        return boto3.client("s3")
+    except BotoCoreError as error:
+        raise ServiceError(f"AWS cannot be used: {error}. Set the credentials and the region.") from error
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
