@@ -1,0 +1,217 @@
+"""Situations of a batch in which one function is called; together they need every permission that functions have."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from e2e.permission_bench import CallFailedError, Workbench
+from e2e.stack import eventually, jsonl, request, requests
+from slacktide.batch import LineIndex, ObjectRef, Part
+from slacktide.bucket import Bucket
+from slacktide.executions import Executions
+from slacktide.uploads import PART_BYTES, Upload
+from template.document import FUNCTION, read_template, resources, target
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A situation: `prepare` brings it about and answers the call, which can be made again after it was refused."""
+
+    name: str
+    function: str
+    prepare: Callable[[Workbench], Call]
+
+
+# validate
+
+
+def a_delivery_comes_again(bench: Workbench) -> Call:
+    event = bench.drop()
+    bench.deliver(event)
+    return lambda: bench.deliver(event)
+
+
+def a_file_is_dropped(bench: Workbench) -> Call:
+    event = bench.drop()
+    return lambda: bench.deliver(event)
+
+
+def a_file_repeats_an_id(bench: Workbench) -> Call:
+    event = bench.drop([request("same"), request("same")])
+    return lambda: bench.deliver(event)
+
+
+def an_event_tells_of_an_older_version_by_its_etag(bench: Workbench) -> Call:
+    event = bench.drop()
+    thing = event["detail"]["object"]
+    bench.overwrite(thing["key"], jsonl(requests(5)))
+    del thing["version-id"]
+    return lambda: bench.deliver(event)
+
+
+def a_cancel_marker_is_dropped(bench: Workbench) -> Call:
+    key = bench.queued().input.key
+    event = bench.overwrite(f"{key}.cancel", b"")
+    return lambda: bench.deliver(event)
+
+
+def another_invocation_is_at_the_file(bench: Workbench) -> Call:
+    """The message is put back for as long as the other one may take."""
+    event = bench.drop()
+    thing, now = event["detail"]["object"], int(time.time())
+    source = ObjectRef(bench.stack.bucket, thing["key"], thing["version-id"], 0)
+    bench.records.claim_input(source, "batch_of_another", invocation="another", now=now, lease=600)
+    queue, sqs = bench.stack.cloud.outputs["InputQueueUrl"], bench.stack.sqs
+
+    def call() -> None:
+        sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(event))
+        (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+        with pytest.raises(CallFailedError) as failed:
+            bench.deliver(event, message["ReceiptHandle"])
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        if not str(failed.value).rstrip().rpartition("\n")[2].startswith("slacktide.errors.LeaseHeldError"):
+            raise failed.value
+
+    return call
+
+
+# plan and follow
+
+
+def a_batch_is_planned(bench: Workbench) -> Call:
+    batch = bench.queued()
+    return lambda: bench.step("PlanFunction", batch.batch_id)
+
+
+def a_batch_with_a_dead_job_is_planned(bench: Workbench) -> Call:
+    job = bench.planned()
+    return lambda: bench.step("PlanFunction", job.batch_id)
+
+
+def a_round_is_followed(bench: Workbench) -> Call:
+    job = bench.planned()
+    bench.records.update_job(job, progress=1)
+    return lambda: bench.step("FollowFunction", job.batch_id)
+
+
+# submit, poll and collect
+
+
+def the_input_of_a_job_is_written(bench: Workbench) -> Call:
+    job = bench.planned()
+    return lambda: bench.step("SubmitFunction", job.batch_id, job_id=job.job_id)
+
+
+def a_job_is_created(bench: Workbench) -> Call:
+    job = bench.written()
+    return lambda: bench.step("SubmitFunction", job.batch_id, job_id=job.job_id, cursor="written")
+
+
+def a_job_is_polled(bench: Workbench) -> Call:
+    job = bench.submitted()
+    return lambda: bench.step("PollFunction", job.batch_id, job_id=job.job_id)
+
+
+def a_job_is_collected(bench: Workbench) -> Call:
+    job = bench.submitted()
+    return lambda: bench.step("CollectFunction", job.batch_id, job_id=job.job_id)
+
+
+# assemble, dead-letter, announce
+
+
+def a_batch_is_assembled(bench: Workbench) -> Call:
+    batch = bench.queued()
+    return lambda: bench.step("AssembleFunction", batch.batch_id)
+
+
+def a_suspended_assembly_goes_on(bench: Workbench) -> Call:
+    """A part of the output file is sent, and every line is written."""
+    batch = bench.queued([])
+    bucket = Bucket(bench.stack.s3, bench.stack.bucket)
+    states: dict[str, object] = {}
+    for name, size in (("output", PART_BYTES), ("errors", 1)):
+        key = getattr(batch.results, name)
+        upload = Upload(bucket, key, tail_key=lambda length, name=name: batch.keys.tail(name, length), state=None)
+        upload.write(b" " * size + b"\n")
+        upload.write(b"{}\n")
+        states[name] = upload.suspend()
+    cursor = msgspec.json.encode({"line": 1, "given_up": 0, **states}).decode()
+    return lambda: bench.step("AssembleFunction", batch.batch_id, cursor=cursor)
+
+
+def an_assembly_takes_too_long(bench: Workbench) -> Call:
+    """Four million lines, made of one object: more than one invocation can do."""
+    batch = bench.queued([])
+    bucket = Bucket(bench.stack.s3, bench.stack.bucket)
+    lines, times = 10_000, 400
+    key = batch.keys.custom_ids(1)
+    bucket.write(key, b"null\n" * lines)
+    ids = [Part(key, number * lines + 1, (number + 1) * lines) for number in range(times)]
+    bucket.write_json(batch.keys.index, LineIndex(lines * times, 0, [], ids, [], []))
+
+    def call() -> None:
+        answer = bench.step("AssembleFunction", batch.batch_id)
+        assert not answer["done"], "four million lines were assembled at once"
+
+    return call
+
+
+def dead_letters_are_sent(bench: Workbench) -> Call:
+    batch = bench.assembled()
+    return lambda: bench.step("DeadLetterFunction", batch.batch_id)
+
+
+def a_batch_is_announced(bench: Workbench) -> Call:
+    batch = bench.assembled()
+    return lambda: bench.step("AnnounceFunction", batch.batch_id)
+
+
+# sweep
+
+
+def a_batch_is_left_behind(bench: Workbench) -> Call:
+    """Its execution has ended, it has not, and its events were not sent."""
+    bench.forget()
+    batch = bench.queued()
+    machine = bench.stack.cloud.outputs["BatchStateMachineArn"]
+    executions = Executions(bench.stack.states, batch_machine=machine)
+    eventually(lambda: executions.batch_status(batch.batch_id, 1) == "SUCCEEDED", what="the end of an execution")
+    bench.records.update_batch(batch.batch_id, announced=0)
+    return lambda: bench.call("SweepFunction", {})
+
+
+CASES = [
+    # First, since after a refused write to its guard a file would stay with the invocation that failed.
+    Case("a delivery comes again", "ValidateFunction", a_delivery_comes_again),
+    Case("a file is dropped", "ValidateFunction", a_file_is_dropped),
+    Case("a file repeats an id", "ValidateFunction", a_file_repeats_an_id),
+    Case("an event tells of an older version", "ValidateFunction", an_event_tells_of_an_older_version_by_its_etag),
+    Case("a cancel marker is dropped", "ValidateFunction", a_cancel_marker_is_dropped),
+    Case("another invocation is at the file", "ValidateFunction", another_invocation_is_at_the_file),
+    Case("a batch is planned", "PlanFunction", a_batch_is_planned),
+    Case("a batch with a dead job is planned", "PlanFunction", a_batch_with_a_dead_job_is_planned),
+    Case("a round is followed", "FollowFunction", a_round_is_followed),
+    Case("the input of a job is written", "SubmitFunction", the_input_of_a_job_is_written),
+    Case("a job is created", "SubmitFunction", a_job_is_created),
+    Case("a job is polled", "PollFunction", a_job_is_polled),
+    Case("a job is collected", "CollectFunction", a_job_is_collected),
+    Case("a batch is assembled", "AssembleFunction", a_batch_is_assembled),
+    Case("a suspended assembly goes on", "AssembleFunction", a_suspended_assembly_goes_on),
+    Case("an assembly takes too long", "AssembleFunction", an_assembly_takes_too_long),
+    Case("dead letters are sent", "DeadLetterFunction", dead_letters_are_sent),
+    Case("a batch is announced", "AnnounceFunction", a_batch_is_announced),
+    Case("a batch is left behind", "SweepFunction", a_batch_is_left_behind),
+]
+
+
+def cases_of_role(role: str) -> list[Case]:
+    """The cases of the function that has a role."""
+    functions = [name for name, function in resources(read_template(), FUNCTION).items() if target(function["Role"]) == role]
+    return [case for case in CASES if case.function in functions]
