@@ -11,6 +11,9 @@ SAM := $(STATE)/venvs/sam
 # Not compiled at once: Python compiles what it imports, which is a small part of it.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-compile
 BUILDS := $(STATE)/builds
+# SAM keeps nothing in the home directory, and tells nobody.
+export SAM_CLI_TELEMETRY := 0
+export __SAM_CLI_APP_DIR := $(CURDIR)/$(BUILDS)/sam
 
 # The engine's image and where it goes: ECR in your own account (`make image IMAGE=<account>.dkr.ecr.<region>.amazonaws.com/slacktide-transform:0.1.0`).
 IMAGE ?= slacktide-transform:0.1.0
@@ -70,7 +73,7 @@ check: setup ## Lint, format, types, template, and a build for both architecture
 
 # What `sam build` makes of the template, from nothing. By default the layer fits both architectures; here each has its own.
 build-%:
-	SAM_CLI_TELEMETRY=0 LAYER_ARCHITECTURES=$* $(SAM)/bin/sam build --template template.yaml --build-dir $(BUILDS)/$*/build --parameter-overrides Architecture=$*
+	LAYER_ARCHITECTURES=$* $(SAM)/bin/sam build --template template.yaml --build-dir $(BUILDS)/$*/build --parameter-overrides Architecture=$*
 
 ## The local cloud
 

@@ -78,7 +78,8 @@ def _run_sam_build(template: Path, target: Path, sam: Path, parameters: Mapping[
     }
     done = subprocess.run(
         [*command, "--parameter-overrides", *overrides],
-        env={**os.environ, **only_this_machine, "SAM_CLI_TELEMETRY": "0"},
+        # SAM's own folder would be one in the home directory.
+        env={**os.environ, **only_this_machine, "SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(target.parent.parent / "sam")},
         cwd=template.parent,
         capture_output=True,
         text=True,

@@ -134,13 +134,13 @@ class Assembler:
         output = Upload(
             self.bucket,
             batch.results.output,
-            tail_key=lambda part: batch.keys.tail("output", part),
+            tail_key=lambda size: batch.keys.tail("output", size),
             state=cursor.output if cursor else None,
         )
         errors = Upload(
             self.bucket,
             batch.results.errors,
-            tail_key=lambda part: batch.keys.tail("errors", part),
+            tail_key=lambda size: batch.keys.tail("errors", size),
             state=cursor.errors if cursor else None,
         )
         return _Run(output, errors, cursor.line, cursor.given_up) if cursor else _Run(output, errors)

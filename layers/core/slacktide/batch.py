@@ -77,6 +77,11 @@ class Batch(msgspec.Struct, frozen=True):
         return len(self.history)
 
     @property
+    def is_validated(self) -> bool:
+        """Whether validation has ended: its lines are counted, or it was refused."""
+        return self.refused or self.total > 0
+
+    @property
     def is_cancelling(self) -> bool:
         """Whether somebody asked for the end of this batch."""
         return any(change.status is BatchStatus.CANCELLING for change in self.history)

@@ -11,7 +11,6 @@ from slacktide.batch import Job, Part, Summary
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
 from slacktide.codes import CLASSES, Code, CodeClass, code_of_status
-from slacktide.errors import ObjectMissingError
 from slacktide.ids import parse_request_id
 
 PART_LINES = 50_000
@@ -49,17 +48,18 @@ class _Usage(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    usage: _Usage | None = None
+    usage: Raw = NULL
     error: Raw = NULL
 
 
 _RESULT = msgspec.json.Decoder(_Result)
 _BODY = msgspec.json.Decoder(_Body)
+_USAGE = msgspec.json.Decoder(_Usage)
 _ANY = msgspec.json.Decoder()
 
 
 class Collection:
-    """Collects one job. Its state between invocations is the summary in the bucket, so it can go on where another stopped."""
+    """Collects one job. Its state between invocations is a checkpoint in the bucket, so it can go on where another stopped."""
 
     def __init__(self, bucket: Bucket, job: Job, lines: Bitmap) -> None:
         self._bucket = bucket
@@ -74,14 +74,14 @@ class Collection:
     def run(self, objects: Iterator[ResultObject], *, after: int, is_late: Callable[[], bool]) -> int | None:
         """Collect the objects that lie behind line `after`; answers the line to go on behind, or None when all is collected."""
         if after:
-            self._summary = self._read_summary()
+            self._summary = self._bucket.read_json(self._job.keys.checkpoint(after), Summary)
         for result in objects:
             if result.first <= after:
                 continue
             if self._found and (len(self._found) >= PART_LINES or self._bytes + result.bytes > PART_BYTES):
                 self._write_part()
                 if is_late():
-                    self._bucket.write_json(self._job.keys.summary, self._summary)
+                    self._bucket.write_json(self._job.keys.checkpoint(self._last), self._summary)
                     return self._last
             self._first = self._first or result.first
             self._last = result.last
@@ -104,12 +104,6 @@ class Collection:
                     settled.add(collected.line)
         return msgspec.structs.replace(self._summary, missing=len(self._lines) - seen), settled
 
-    def _read_summary(self) -> Summary:
-        try:
-            return self._bucket.read_json(self._job.keys.summary, Summary)
-        except ObjectMissingError:
-            return Summary(parts=[])
-
     def _join(self, text: bytes, result: ResultObject) -> None:
         """Take one result line in: the first success of a line wins over anything else."""
         collected = self._classify(text, result)
@@ -128,7 +122,7 @@ class Collection:
         try:
             read = _RESULT.decode(text)
             _ANY.decode(text)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return None
         request = parse_request_id(read.custom_id)
         if request is None or (request.batch_id, request.round) != (self._job.batch_id, self._job.round):
@@ -194,5 +188,13 @@ def _tally(entry: Collected) -> dict[str, int]:
     if entry.code is not None:
         rejected = CLASSES[entry.code] is CodeClass.REJECTED
         return {"rejected": 1} if rejected else {"transient": 1}
-    usage = (_BODY.decode(entry.response.body).usage if entry.response else None) or _Usage()
+    usage = _usage(entry.response)
     return {"completed": 1, "prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+
+
+def _usage(response: Response | None) -> _Usage:
+    """The tokens that a success states; none where it states them in another way, which is no reason to run it again."""
+    try:
+        return _USAGE.decode(_BODY.decode(response.body).usage) if response else _Usage()
+    except msgspec.ValidationError:
+        return _Usage()

@@ -1,5 +1,6 @@
 """Dead letters: at least one message for each line of the error file, with ids, a code and a place; never the text."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def _body(batch: Batch, line: _ErrorLine, key: str, first: int, last: int) -> st
         "round": request.round if request else 0,
         "s3": {"bucket": batch.input.bucket, "key": key, "range": f"bytes={first}-{last}"},
     }
-    return msgspec.json.encode(message).decode()
+    return json.dumps(message)  # ASCII: SQS refuses a message with a character that XML does not have
 
 
 def _batched(entries: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

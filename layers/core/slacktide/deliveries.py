@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from slacktide.cancelling import Canceller
-from slacktide.errors import LeaseHeldError
+from slacktide.errors import EventError, LeaseHeldError
 from slacktide.events import Dropped, Ignored, read_event
 from slacktide.intake import Intake
 from slacktide.keys import CANCEL_SUFFIX
@@ -26,7 +26,11 @@ class Deliveries:
 
     def handle(self, record: dict[str, Any], *, invocation: str) -> None:
         """Handle one SQS record. Raises what went wrong, after it has said when the message may come again."""
-        event = read_event(record["body"], self.settings.bucket)
+        try:
+            event = read_event(record["body"], self.settings.bucket)
+        except EventError:
+            logger.exception("message not understood")  # it comes again, and ends in the input failures queue
+            raise
         if isinstance(event, Ignored):
             logger.info("event ignored", reason=event.reason)
             return
@@ -37,6 +41,7 @@ class Deliveries:
             raise
         except Exception:
             receives = int(record["attributes"]["ApproximateReceiveCount"])
+            logger.exception("input not accepted", receives=receives)
             if receives >= self.settings.receive_limit and not event.key.endswith(CANCEL_SUFFIX):
                 self.intake.give_up(event)
             self._put_back(record, FIRST_BACK_OFF * 2 ** (receives - 1))

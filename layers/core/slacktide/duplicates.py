@@ -36,11 +36,11 @@ class CustomIds:
 def confirm(suspects: dict[int, int], custom_ids: Iterable[tuple[int, str | None]]) -> dict[int, int]:
     """Those of `suspects` whose ids really are equal, by one pass over the ids in line order: two ids can share a hash."""
     origins = set(suspects.values())
-    seen: dict[int, str | None] = {}
+    seen: dict[str | None, int] = {}  # only ids whose hash came up more than once
     confirmed: dict[int, int] = {}
     for line, custom_id in custom_ids:
-        if line in origins:
-            seen[line] = custom_id
-        if line in suspects and seen.get(suspects[line]) == custom_id:
-            confirmed[line] = suspects[line]
+        if line in origins or line in suspects:
+            first = seen.setdefault(custom_id, line)
+            if first != line:
+                confirmed[line] = first
     return confirmed

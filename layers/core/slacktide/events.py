@@ -53,7 +53,7 @@ def read_event(body: str, bucket: str) -> Dropped | Ignored:
     """The event in the body of a queue message. Raises EventError, which never quotes it, when it is not one that we know."""
     try:
         event = msgspec.json.decode(body, type=_Event)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         raise EventError("the message is not an EventBridge event of an S3 object") from None
     if event.source != "aws.s3" or event.detail_type != "Object Created":
         return Ignored("not an Object Created event of S3")

@@ -22,7 +22,7 @@ class Follower:
     now: Callable[[], int]
 
     def follow(self, batch_id: str, wait_seconds: int) -> Progress:
-        """Look at the jobs of a batch. Settled: each is closed, or its execution died and it is to be planned again."""
+        """Look at the jobs of a batch. Settled: each is closed, or the execution of one died and it is to be planned again."""
         batch = self.records.get_batch(batch_id)
         now = self.now()
         jobs = [job for job in self.records.jobs(batch_id) if job.round <= batch.round]
@@ -32,7 +32,7 @@ class Follower:
                 self.records.abandon_job(job, now, batch.deadline, "The deadline passed before it ended.")
             unsettled = []
         batch = self._sum_up(batch, jobs)
-        settled = not any(self.executions.is_job_running(job) for job in unsettled)
+        settled = not unsettled or not all(self.executions.is_job_running(job) for job in unsettled)
         wait = grow(
             wait_seconds,
             first=self.settings.wait_first,

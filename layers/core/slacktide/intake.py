@@ -11,7 +11,7 @@ from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
 from slacktide.codes import Code
 from slacktide.duplicates import CustomIds, confirm
-from slacktide.errors import ConflictError
+from slacktide.errors import ConflictError, TransitionError
 from slacktide.events import Dropped, unquoted
 from slacktide.executions import Executions
 from slacktide.ids import new_batch_id
@@ -68,7 +68,7 @@ class Intake:
             return
         failure = Failure(Code.INTERNAL_ERROR, "The file could not be validated; see the log of the function validate.")
         batch = self._record(guard.batch_id, source, Options())
-        if batch.status is BatchStatus.VALIDATING:
+        if not batch.is_validated:
             self.records.update_batch(batch.batch_id, refused=True, failure=failure)
         self.executions.start_batch(batch.batch_id, batch.attempt)
         self.records.start_input(source)
@@ -102,7 +102,7 @@ class Intake:
     def _make_batch(self, guard: Guard, source: ObjectRef, metadata: dict[str, str]) -> None:
         options = read_options(metadata, self.settings)
         batch = self._record(guard.batch_id, source, options)
-        if batch.status is BatchStatus.VALIDATING:
+        if not batch.is_validated:  # cancelled or not: every line has to be accounted for
             self.announcer.announce(batch)
             self._publish(batch)
             failure = options if isinstance(options, Failure) else self._refusal(source)
@@ -110,6 +110,8 @@ class Intake:
             failure = failure or _judge(index, batch)
             self.bucket.write_json(batch.keys.index, index)
             batch = self._finish(batch, index, failure)
+        if batch.status is BatchStatus.VALIDATING and not batch.refused:
+            batch = self._queue(batch)
         self.announcer.announce(batch)
         self._publish(batch)
         self.executions.start_batch(batch.batch_id, batch.attempt)
@@ -147,10 +149,13 @@ class Intake:
         counts: dict[str, Any] = {"total": index.total, "invalid": index.invalid, "failed": index.invalid}
         if failure:
             return self.records.update_batch(batch.batch_id, refused=True, failure=failure, **counts)
-        batch = self.records.update_batch(batch.batch_id, **counts)
-        if batch.is_cancelling:
-            return batch
-        return self.records.change_status(batch.batch_id, BatchStatus.QUEUED, self.now())
+        return self.records.update_batch(batch.batch_id, **counts)
+
+    def _queue(self, batch: Batch) -> Batch:
+        try:
+            return self.records.change_status(batch.batch_id, BatchStatus.QUEUED, self.now())
+        except TransitionError:
+            return self.records.get_batch(batch.batch_id)  # cancelled in between: its execution assembles it
 
     def _publish(self, batch: Batch) -> None:
         try:

@@ -49,12 +49,13 @@ class Jobs:
         if job.state.is_closed or job.state is JobState.ENDED:
             return Submission(done=True, outcome="rejected", wait_seconds=0)
         if job.upstream_id is not None:
-            return Submission(done=True, outcome="submitted", wait_seconds=self.settings.wait_first)
+            return self._submitted(wait_seconds)
         if self._is_over(batch, clock.now()):
-            return self._reject(job, batch, "The batch was ended before the job was submitted.", clock.now())
+            reason = job.reason or "The batch was ended before the job was submitted."
+            return self._reject(job, batch, reason, clock.now())
         if cursor != "written":
             cursor = self._write_input(batch, job, clock, int(cursor or job.first))
-            return Submission(done=False, outcome="submitted", wait_seconds=0, cursor=cursor)
+            return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
         return self._create(batch, job, clock, wait_seconds)
 
     def _write_input(self, batch: Batch, job: Job, clock: Clock, start: int) -> str:
@@ -87,16 +88,25 @@ class Jobs:
         outcome = self.backends[job.backend].submit(_work(job))
         match outcome:
             case Submitted(upstream_id):
-                self.records.update_job(
-                    job, state=JobState.RUNNING, upstream_id=upstream_id, submitted_at=clock.now(), reason=None
-                )
-                return Submission(done=True, outcome="submitted", wait_seconds=self.settings.wait_first)
+                self._note_submitted(job, upstream_id, clock.now())
+                return self._submitted(wait_seconds)
             case Full(reason):
                 self.records.update_job(job, state=JobState.WAITING, reason=reason)
                 wait = self._next_wait(batch, clock.now(), wait_seconds)
                 return Submission(done=True, outcome="quota_full", wait_seconds=wait, cursor="written")
             case Rejected(reason):
                 return self._reject(job, batch, reason, clock.now())
+
+    def _submitted(self, wait_seconds: int) -> Submission:
+        """Waits go on growing over submissions: a job that is displaced again and again must not use up the history."""
+        return Submission(done=True, outcome="submitted", wait_seconds=max(self.settings.wait_first, wait_seconds))
+
+    def _note_submitted(self, job: Job, upstream_id: str, now: int) -> None:
+        try:
+            self.records.update_job(job, state=JobState.RUNNING, upstream_id=upstream_id, submitted_at=now, reason=None)
+        except ConflictError:  # given up while it was created: sweep may have looked for it in vain
+            self.backends[job.backend].cancel(_work(job))
+            raise
 
     def _reject(self, job: Job, batch: Batch, reason: str, now: int) -> Submission:
         """End a job that was not created. One whose creation has an unknown outcome is looked for, and stopped, first."""
@@ -111,8 +121,10 @@ class Jobs:
     def poll(self, batch_id: str, job_id: str, *, now: int, wait_seconds: int) -> Poll:
         """Look how the job is doing; ask it to stop when its batch is cancelled or its time is over."""
         batch, job = self._read(batch_id, job_id)
-        if job.state.is_closed or job.state is JobState.ENDED or job.upstream_id is None:
+        if job.state.is_closed or job.state is JobState.ENDED:
             return Poll(done=True, resubmit=False, wait_seconds=0, progress=job.progress)
+        if job.upstream_id is None:  # displaced, by a poll that died before it could say so
+            return Poll(done=False, resubmit=True, wait_seconds=self._next_wait(batch, now, wait_seconds), progress=0)
         backend = self.backends[job.backend]
         match backend.poll(_work(job)):
             case Running(share):
@@ -153,8 +165,8 @@ class Jobs:
             return Loop(done=True)
         lines = lines_of_job(self.bucket, batch, job)
         collection = Collection(self.bucket, job, lines)
-        has_results = job.upstream_id is not None
-        objects = self.backends[job.backend].results(_work(job)) if has_results else iter(())
+        # Without upstream id too: a job whose creation had an unknown outcome was stopped, and may have finished some.
+        objects = self.backends[job.backend].results(_work(job)) if job.submission else iter(())
         after = collection.run(objects, after=int(cursor or 0), is_late=lambda: clock.is_late)
         if after is not None:
             return Loop(done=False, cursor=str(after))

@@ -82,8 +82,8 @@ class BatchKeys:
     def undone(self, round_number: int) -> str:
         return f"{self.prefix}rounds/{round_number}/undone.bitmap"
 
-    def tail(self, name: str, part: int) -> str:
-        return f"{self.prefix}assembly/{name}-{part:05d}.tail"
+    def tail(self, name: str, size: int) -> str:
+        return f"{self.prefix}assembly/{name}-{size:012d}.tail"
 
     def job(self, job_id: str) -> "JobKeys":
         round_number = job_id.partition("-")[0].removeprefix("r")
@@ -113,6 +113,10 @@ class JobKeys:
     @property
     def summary(self) -> str:
         return self.prefix + "collected/summary.json"
+
+    def checkpoint(self, line: int) -> str:
+        """What was collected up to `line`; each cursor has its own, so a step that is repeated finds its own beginning."""
+        return f"{self.prefix}collected/summary-{line:09d}.json"
 
     @property
     def settled(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 LONGEST_LINE = 10_000_000  # bytes; the hosted side's limit for one request
 BOM = b"\xef\xbb\xbf"
+SPARE = len(BOM) + len(b"\r")  # what may stand around the content
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,13 @@ def _split(blocks: Iterable[bytes], longest: int) -> Iterator[tuple[bytes | None
         for end in ends:
             length += len(end)
             kept.append(end)
-            yield (b"".join(kept) if length <= longest + 1 else None), length
+            yield (b"".join(kept) if length <= longest + SPARE else None), length
             kept.clear()
             length = 0
         length += len(rest)
-        if length <= longest + 1:
+        if length <= longest + SPARE:
             kept.append(rest)
         else:
             kept.clear()
     if length:
-        yield (b"".join(kept) if length <= longest + 1 else None), length
+        yield (b"".join(kept) if length <= longest + SPARE else None), length

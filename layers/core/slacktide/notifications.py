@@ -100,8 +100,9 @@ class Announcer:
         batch = self.records.get_batch(batch_id)
         if batch.outcome is None:
             raise NotFoundError(f"{batch_id} has no manifest yet")
+        # First what the user follows: once the status is final, nobody but sweep looks here again, and it only announces.
+        self.publish(msgspec.structs.replace(batch, status=batch.outcome), self.records.jobs(batch_id))
         batch = self.records.change_status(batch_id, batch.outcome, self.now())
-        self.publish(batch, self.records.jobs(batch_id))
         self.announce(batch)
         return batch
 

@@ -39,13 +39,17 @@ class Planner:
         batch = self.records.get_batch(batch_id)
         if batch.status.is_final or batch.status is BatchStatus.FINALIZING:
             return Plan(has_jobs=False, jobs=[], wait_seconds=0)
-        jobs = [job for job in self.records.jobs(batch_id) if job.round <= batch.round]
-        unsettled = [self._attach(job) for job in jobs if not job.state.is_closed]
-        live = [job for job in unsettled or self._next_round(batch, jobs) if not job.state.is_closed]
+        attached = [self._attach(job) for job in self._jobs(batch) if not job.state.is_closed]
+        # Jobs are read again: one that settled in between has left lines for the next round.
+        live = [job for job in attached if not job.state.is_closed] or self._next_round(batch, self._jobs(batch))
         if live and batch.status is BatchStatus.QUEUED:
             batch = self.records.change_status(batch_id, BatchStatus.IN_PROGRESS, self.now())
         self.announcer.announce(batch)
         return self._start(batch, live)
+
+    def _jobs(self, batch: Batch) -> list[Job]:
+        """The jobs that count: those of a later round are drafts of a plan that died."""
+        return [job for job in self.records.jobs(batch.batch_id) if job.round <= batch.round]
 
     def _attach(self, job: Job) -> Job:
         """Give a job whose execution died a new one, under the same job id; one whose execution lives stays with it."""

@@ -189,13 +189,15 @@ class Records:
 
     def abandon_job(self, job: Job, now: int, deadline: int, reason: str) -> Job:
         """Give a job up that is not settled; sweep goes on ending it upstream. A settled job is answered as it is."""
-        fields: dict[str, Any] = {"state": JobState.ABANDONED, "settled_at": now, "reason": reason}
-        if job.submission:
-            fields |= {"gsi2pk": ABANDONED, "gsi2sk": _CREATED % deadline}
-        try:
-            return self.update_job(job, **fields)
-        except ConflictError:
-            return self.get_job(job.batch_id, job.job_id)
+        while not job.state.is_closed:
+            fields: dict[str, Any] = {"state": JobState.ABANDONED, "settled_at": now, "reason": reason}
+            if job.submission:
+                fields |= {"gsi2pk": ABANDONED, "gsi2sk": _CREATED % deadline}
+            try:
+                return self.update_job(job, when=Attr("submission").eq(job.submission), **fields)
+            except ConflictError:  # it was submitted, or settled, since it was read
+                job = self.get_job(job.batch_id, job.job_id)
+        return job
 
     def abandoned_jobs(self) -> Iterator[Job]:
         """Jobs that were given up and are not known to have ended upstream."""

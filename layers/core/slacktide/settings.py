@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True):
     wait_first: Annotated[int, Meta(ge=1)] = 15
     wait_longest: Annotated[int, Meta(ge=1)] = 300
     progress_interval: Seconds = 60
+    input_visibility: Seconds = 960  # when a message of the input queue comes again after its function died
     receive_limit: int = 5  # receives of one message before the input queue gives it up
     transform_image_uri: str = ""
     transform_model_data_uri: str = ""

@@ -1,12 +1,14 @@
 """Sweep: however an execution died, its batch goes on to its end; what was not announced is announced."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from boto3.dynamodb.conditions import Attr
 
 from slacktide.backends.protocol import Backend
-from slacktide.batch import Batch, Failure
+from slacktide.batch import Batch, Failure, Job
 from slacktide.codes import Code
 from slacktide.errors import ConflictError
 from slacktide.executions import Executions
@@ -14,7 +16,6 @@ from slacktide.jobs import cancel_upstream
 from slacktide.notifications import Announcer, NotAnnouncedError
 from slacktide.records import Records
 from slacktide.settings import Settings
-from slacktide.statuses import BatchStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,29 @@ class Sweeper:
 
     def sweep(self) -> dict[str, int]:
         """Restart what died, announce what was not, stop what was given up; answers the counts of what was done."""
-        counts = {"restarted": 0, "unannounced": 0, "stopped": 0}
-        for batch_id in list(self.records.open_batches()):
-            batch = self.records.get_batch(batch_id)
-            counts["restarted"] += self._revive(batch)
-            counts["unannounced"] += not self._announced(batch)
-        for job in list(self.records.abandoned_jobs()):
-            if cancel_upstream(self.backends, job):
-                self.records.confirm_cancelled(job)
-                counts["stopped"] += 1
-        return counts
+        counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0)
+        failures: list[Exception] = []
+        work = [partial(self._look_after, batch_id) for batch_id in self.records.open_batches()]
+        work += [partial(self._stop, job) for job in self.records.abandoned_jobs()]
+        for look_after in work:
+            try:
+                counts.update(look_after())
+            except Exception as failure:  # one that cannot be helped must not keep the others from it
+                failures.append(failure)
+        if failures:
+            raise ExceptionGroup("sweep could not look after all batches and jobs", failures)
+        return dict(counts)
+
+    def _look_after(self, batch_id: str) -> dict[str, int]:
+        batch = self.records.get_batch(batch_id)
+        return {"restarted": int(self._revive(batch)), "unannounced": int(not self._announced(batch))}
+
+    def _stop(self, job: Job) -> dict[str, int]:
+        """End an abandoned job upstream; once that is confirmed nothing is left to do about it."""
+        if not cancel_upstream(self.backends, job):
+            return {}
+        self.records.confirm_cancelled(job)
+        return {"stopped": 1}
 
     def _revive(self, batch: Batch) -> bool:
         """Start an execution for a batch that has none alive. False when there is nothing to do."""
@@ -50,7 +64,7 @@ class Sweeper:
             return False
         attempt = batch.attempt
         if status is None:
-            if batch.status is BatchStatus.VALIDATING and not batch.refused and not self._fail_stale(batch):
+            if not batch.is_validated and not self._fail_stale(batch):
                 return False  # its validator is at work, or its message comes again
         else:
             attempt += 1
@@ -63,7 +77,7 @@ class Sweeper:
 
     def _fail_stale(self, batch: Batch) -> bool:
         """Fail a batch whose validator died so often that its message was given up."""
-        patience = self.settings.receive_limit * (self.settings.lease + 60)
+        patience = (self.settings.receive_limit + 1) * self.settings.input_visibility
         if self.now() < batch.created_at + patience:
             return False
         failure = Failure(Code.INTERNAL_ERROR, "The file could not be validated; see the log of the function validate.")

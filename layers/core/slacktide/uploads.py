@@ -18,7 +18,7 @@ class UploadLostError(SlacktideError):
 
 
 class UploadState(msgspec.Struct, frozen=True):
-    """Where an upload stands: what it has sent, and the object that holds the bytes behind it."""
+    """Where an upload stands: what it has sent (without id: nothing), and the object that holds the bytes behind that."""
 
     upload_id: str
     parts: int
@@ -62,10 +62,11 @@ class Upload:
             self._send_part()
 
     def suspend(self) -> UploadState:
-        """Put the upload down; the state is enough to take it up in another invocation."""
-        if not self._upload_id:
-            self._start()
-        tail = self._tail_key(self._parts)
+        """Put the upload down; the state is enough to take it up in another invocation.
+
+        The tail is named by the bytes written so far, so a step that is repeated finds the one it began with.
+        """
+        tail = self._tail_key(self._bytes)
         self._bucket.write(tail, bytes(self._buffer), "application/octet-stream")
         return UploadState(self._upload_id, self._parts, self._lines, self._bytes, tail)
 
@@ -73,6 +74,7 @@ class Upload:
         """Make the object appear. Raises UploadLostError."""
         s3, name = self._bucket.s3, self._bucket.name
         if not self._upload_id:
+            self._hash = hashlib.sha256(self._buffer)  # nothing was sent: the buffer is the whole
             answer = s3.put_object(Bucket=name, Key=self._key, Body=bytes(self._buffer), ContentType="application/x-ndjson")
         else:
             if self._buffer:
@@ -95,11 +97,12 @@ class Upload:
         self._buffer.clear()
 
     def _sent_parts(self) -> list[dict[str, object]]:
-        pages = self._bucket.s3.get_paginator("list_parts").paginate(
-            Bucket=self._bucket.name, Key=self._key, UploadId=self._upload_id
-        )
+        pages = self._call(self._list_parts)
         parts = [part for page in pages for part in page.get("Parts", []) if part["PartNumber"] <= self._parts]
         return [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+
+    def _list_parts(self, **upload: object) -> list[dict[str, Any]]:
+        return list(self._bucket.s3.get_paginator("list_parts").paginate(**upload))
 
     def _call(self, method: Callable[..., Any], **arguments: object) -> Any:
         try:

@@ -1,5 +1,6 @@
 """One input line: a request that can be run, or the fault that it has. A fault never quotes what the line says."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from slacktide.lines import Line
 from slacktide.models import ENDPOINTS, Model
 
 LONGEST_CUSTOM_ID = 64  # characters
+MOST_NAMES = 10_000  # in one object
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 CHAT, COMPLETIONS, EMBEDDINGS = ENDPOINTS
 
@@ -124,6 +126,7 @@ class Checker:
             custom_id = _custom_id(envelope.custom_id)
             endpoint = self._endpoint(envelope)
             body, model = self._body(envelope.body, endpoint)
+            _check_names(line)
             return Request(line.number, custom_id, endpoint, model, body)
         except _FaultyLine as fault:
             return Fault(line.number, fault.code, fault.message, custom_id, fault.column)
@@ -185,6 +188,24 @@ def _read_envelope(line: Line) -> _Envelope:
         place = _BYTE.search(str(error))
         column = int(place[1]) + 1 if place else len(line.content) + 1
         raise _FaultyLine(Code.INVALID_JSON_LINE, "The line is not well-formed JSON.", column) from None
+
+
+def _check_names(line: Line) -> None:
+    """Refuse names that stand twice in an object: readers differ in which of the values they take, and msgspec sees none."""
+    try:
+        _NAMES.decode((line.content or b"").decode())
+    except (RecursionError, ValueError):
+        raise _FaultyLine(Code.INVALID_JSON_LINE, "The line holds a value that JSON readers refuse.") from None
+
+
+def _refuse_names(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) > MOST_NAMES:
+        raise _FaultyLine(Code.INVALID_REQUEST, f"An object of the line has more than {MOST_NAMES} names.")
+    if len(dict(pairs)) != len(pairs):
+        raise _FaultyLine(Code.INVALID_JSON_LINE, "A name stands twice in an object of the line.")
+
+
+_NAMES = json.JSONDecoder(object_pairs_hook=_refuse_names)
 
 
 def _custom_id(raw: Raw | UnsetType) -> str:

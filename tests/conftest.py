@@ -1,0 +1,101 @@
+"""What every part of the tests may use: a clock, AWS in process, a whole Slacktide in process."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from fakes.clock import SettableClock
+from fakes.world import BUCKET, World
+from slacktide.bucket import Bucket
+from slacktide.records import Records
+
+INDEXES = ("gsi1", "gsi2", "gsi3")
+
+
+@pytest.fixture
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever connects to anything fails."""
+
+    def refuse(_: socket.socket, address: object) -> NoReturn:
+        raise AssertionError(f"a unit test connects to {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, clock: SettableClock) -> Iterator[boto3.Session]:
+    """AWS as moto plays it, with the test's clock on its objects."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr("moto.s3.models.utcnow", lambda: clock.utc().replace(tzinfo=None))
+    with mock_aws():
+        yield boto3.Session()
+
+
+@pytest.fixture
+def s3(aws: boto3.Session) -> Any:
+    """S3's client, with a versioned bucket."""
+    client = aws.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    return client
+
+
+@pytest.fixture
+def bucket(s3: Any) -> Bucket:
+    return Bucket(s3, BUCKET)
+
+
+@pytest.fixture
+def table(aws: boto3.Session) -> Any:
+    """The table as template.yaml has it."""
+    names = ["pk", "sk", *(f"{index}{key}" for index in INDEXES for key in ("pk", "sk"))]
+    return aws.resource("dynamodb").create_table(
+        TableName="table",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        KeySchema=_keys("pk", "sk"),
+        GlobalSecondaryIndexes=[
+            {"IndexName": index, "KeySchema": _keys(f"{index}pk", f"{index}sk"), "Projection": {"ProjectionType": "ALL"}}
+            for index in INDEXES
+        ],
+    )
+
+
+@pytest.fixture
+def records(table: Any) -> Records:
+    return Records(table)
+
+
+@pytest.fixture
+def queue_url(aws: boto3.Session) -> str:
+    """A queue."""
+    return aws.client("sqs").create_queue(QueueName="dead-letters")["QueueUrl"]
+
+
+@pytest.fixture
+def bus(aws: boto3.Session) -> str:
+    """An event bus, by name."""
+    aws.client("events").create_event_bus(Name="slacktide")
+    return "slacktide"
+
+
+def _keys(pk: str, sk: str) -> list[dict[str, str]]:
+    return [{"AttributeName": pk, "KeyType": "HASH"}, {"AttributeName": sk, "KeyType": "RANGE"}]

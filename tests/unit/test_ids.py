@@ -1,0 +1,40 @@
+"""Ids: their shapes, their lengths, and the way back."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slacktide import ids
+
+BATCH = "batch_" + "a" * 26
+
+
+def test_batch_ids_are_128_random_bits() -> None:
+    made = {ids.new_batch_id() for _ in range(1_000)}
+    assert len(made) == 1_000
+    assert all(ids.BATCH_ID.fullmatch(batch_id) for batch_id in made)
+
+
+@given(st.integers(1, 9_999), st.integers(1, 10**12 - 1))
+def test_a_request_id_is_read_back(round_number: int, line: int) -> None:
+    request = ids.RequestId(BATCH, round_number, line)
+    assert ids.parse_request_id(str(request)) == request
+    assert len(str(request)) <= 64
+
+
+@pytest.mark.parametrize(
+    "text", ["", "req1", BATCH, f"{BATCH}.1", f"{BATCH}.1.2.3", f"{BATCH}.1.-2", f" {BATCH}.1.2", f"{BATCH}.1.2\n"]
+)
+def test_a_foreign_id_is_none_of_ours(text: str) -> None:
+    assert ids.parse_request_id(text) is None
+
+
+def test_names_keep_the_limits() -> None:
+    assert ids.job_id(2, 3) == "r2-j3"
+    name = ids.upstream_name(BATCH, "r99-j9999", 99)
+    assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name), "SageMaker's rule for names of jobs"
+    assert len(ids.job_execution_name(BATCH, "r99-j9999", 99)) <= 80
+    assert ids.batch_execution_name(BATCH, 1) == BATCH
+    assert ids.batch_execution_name(BATCH, 2) == f"{BATCH}-a2"

@@ -1,0 +1,191 @@
+"""Rounds: what is undone is planned, what is unsettled is attached again, and the same plan comes out twice."""
+
+import itertools
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes.backend import Request, drop, fail, succeed
+from fakes.wire import Killed
+from fakes.world import World, jsonl, request
+from slacktide.backends.protocol import Limits
+from slacktide.bitmap import Bitmap
+from slacktide.models import parse_models
+from slacktide.planning import MOST_ATTEMPTS, split
+from slacktide.statuses import BatchStatus, JobState
+
+FILE = jsonl(*(request(f"r{number}") for number in range(1, 6)))
+
+
+def queued(world: World, content: bytes = FILE, **metadata: str) -> str:
+    """A batch that is validated; its execution has not begun."""
+    assert world.deliver(world.drop(content, **metadata))
+    return world.batches()[0].batch_id
+
+
+@given(st.sets(st.integers(1, 300), min_size=1), st.integers(1, 50))
+def test_a_split_is_even_and_whole(lines: set[int], most: int) -> None:
+    bitmap = Bitmap(300)
+    for line in lines:
+        bitmap.add(line)
+    pieces = list(split(bitmap, most))
+    sizes = [total for _, _, total in pieces]
+    assert max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1, "even"
+    assert len(pieces) == -(-len(lines) // most), "as few as may be"
+    assert [len(bitmap.between(first, last)) for first, last, _ in pieces] == sizes
+    assert sum(sizes) == len(lines)
+    assert all(here[1] < there[0] for here, there in itertools.pairwise(pieces))
+
+
+def test_no_limit_is_one_piece_and_no_line_is_none() -> None:
+    assert list(split(Bitmap.full(9), None)) == [(1, 9, 9)]
+    assert list(split(Bitmap(9), None)) == list(split(Bitmap(9), 3)) == []
+
+
+def test_jobs_are_cut_by_model_and_by_size(world: World) -> None:
+    world.backend.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=2)
+    completion = {"custom_id": "c", "url": "/v1/completions", "body": {"model": "smollm2", "prompt": "x"}}
+    batch_id = queued(world, FILE + jsonl(completion))
+    plan = world.planner.plan(batch_id)
+    jobs = world.records.jobs(batch_id)
+    assert [(job.job_id, job.endpoint, job.first, job.last, job.total) for job in jobs] == [
+        ("r1-j1", "/v1/chat/completions", 1, 1, 1),
+        ("r1-j2", "/v1/chat/completions", 2, 3, 2),
+        ("r1-j3", "/v1/chat/completions", 4, 5, 2),
+        ("r1-j4", "/v1/completions", 6, 6, 1),
+    ]
+    assert [start.job_id for start in plan.jobs] == [job.job_id for job in jobs]
+    assert {job.upstream_model for job in jobs} == {"upstream/HuggingFaceTB/SmolLM2-135M-Instruct"}
+    assert world.batches()[0].status is BatchStatus.IN_PROGRESS
+
+
+def test_undone_lines_go_to_the_next_round_and_nothing_else_does(world: World) -> None:
+    answers = {2: fail(503), 3: drop, 4: fail(400)}
+
+    def answer(told: Request, round_number: int) -> list[bytes]:
+        return answers.get(int(told["custom_id"].rpartition(".")[2]) if round_number == 1 else 0, succeed)(told, round_number)
+
+    world.backend.answer = answer
+    outcome = world.process(FILE)
+    assert [told["custom_id"].partition(".")[2] for told in world.backend.seen] == [
+        "1.1",
+        "1.2",
+        "1.3",
+        "1.4",
+        "1.5",
+        "2.2",
+        "2.3",
+    ]
+    assert outcome.codes == {4: "backend_rejected"}
+
+
+def test_a_route_that_is_used_up_ends_the_batch(world: World) -> None:
+    world.backend.answer = fail(503, "busy")
+    outcome = world.process(FILE)
+    assert outcome.batch.status == "completed"
+    assert set(outcome.codes.values()) == {"backend_error"}
+    assert len(world.backend.seen) == 10, "sagemaker, sagemaker"
+    assert {line["response"]["status_code"] for line in outcome.errors} == {503}
+
+
+def test_one_model_goes_on_when_the_route_of_another_is_used_up(world: World) -> None:
+    row = '[[models]]\nid = "{}"\nfamily = "f"\nendpoints = ["/v1/chat/completions"]\nroute = {}\n'
+    world = World(models=parse_models(row.format("once", '["sagemaker"]') + row.format("twice", '["sagemaker", "sagemaker"]')))
+    world.backend.answer = fail(503)
+    world.process(jsonl(request("a", model="once"), request("b", model="twice")))
+    assert [told["custom_id"].partition(".")[2] for told in world.backend.seen] == ["1.1", "1.2", "2.2"]
+
+
+def test_a_plan_that_died_between_its_drafts_and_its_round_is_made_again(world: World) -> None:
+    batch_id = queued(world)
+    rehearsal = World()
+    rehearsal_id = queued(rehearsal)
+    start = len(rehearsal.wire.calls)
+    rehearsal.states.invoke("plan", {"batch_id": rehearsal_id})
+    calls = [call.partition(":")[2] for call in rehearsal.wire.calls[start:]]
+    drafted = start + calls.index("FakeTable.put_item")
+    world.wire.kill = drafted, "after"
+    with pytest.raises(Killed), world.wire.invocation("plan"):
+        world.planner.plan(batch_id)
+    assert [job.job_id for job in world.records.jobs(batch_id)] == ["r1-j1"]
+    assert world.batches()[0].round == 0, "a draft does not count"
+    world.run()
+    assert len(world.outcome().output) == 5
+    assert world.records.get_job(batch_id, "r1-j1").attempt == 1
+
+
+def test_a_dead_job_is_attached_again_and_created_once(world: World) -> None:
+    queued(world)
+    while not world.backend.creations:
+        world.states.step()
+    (execution,) = world.states.running("job")
+    world.states.stop(execution.name)
+    world.run()
+    assert world.backend.creations == 1
+    names = [execution.name for execution in world.states.executions.values() if execution.machine == "job"]
+    assert [name.rpartition("-")[2] for name in names] == ["a1", "a2"]
+    assert len(world.outcome().output) == 5
+    assert {line["id"].split(".")[1] for line in world.outcome().output} == {"1"}, "no step of the route is used up"
+
+
+def test_a_dead_job_does_not_wait_for_the_others(world: World) -> None:
+    world.backend.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=3)
+    world.backend.turns = 10**6
+    queued(world)
+    while world.backend.creations < 2:
+        world.states.step()
+    dead, alive = world.states.running("job")
+    world.states.stop(dead.name)
+    for _ in range(60):
+        world.states.step()
+    names = {execution.name for execution in world.states.running("job")}
+    assert names == {alive.name, dead.name.removesuffix("1") + "2"}
+
+
+def test_a_job_that_settles_while_it_is_planned_leaves_its_lines_to_the_next_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.backend.answer = fail(503)
+    batch_id = queued(world)
+    while world.records.jobs(batch_id)[:1] == [] or not world.records.jobs(batch_id)[0].state.is_closed:
+        world.states.step()
+    settled = world.records.get_job(batch_id, "r1-j1")
+    stale = iter([[world_job_running(settled)]])
+    jobs = type(world.records).jobs
+    monkeypatch.setattr("slacktide.records.Records.jobs", lambda self, key: next(stale, None) or jobs(self, key))
+    plan = world.planner.plan(batch_id)
+    assert [start.job_id for start in plan.jobs] == ["r2-j1"]
+
+
+def world_job_running(settled: Any) -> Any:
+    """The job as it was read a moment before."""
+    return msgspec.structs.replace(settled, state=JobState.ENDED)
+
+
+def test_a_job_whose_executions_keep_dying_is_given_up(world: World) -> None:
+    batch_id = queued(world)
+    waits: list[int] = []
+    for _ in range(MOST_ATTEMPTS):
+        plan = world.planner.plan(batch_id)
+        assert [start.job_id for start in plan.jobs] == ["r1-j1"]
+        waits.append(plan.wait_seconds)
+    assert waits == sorted(waits)
+    assert waits[-1] == 300
+    assert not world.planner.plan(batch_id).has_jobs
+    assert world.records.get_job(batch_id, "r1-j1").state is JobState.ABANDONED
+
+
+@pytest.mark.parametrize("status", ["cancelled", "late", "refused"])
+def test_nothing_is_planned_any_more(world: World, status: str) -> None:
+    batch_id = queued(world)
+    if status == "cancelled":
+        world.canceller.cancel(batch_id)
+    elif status == "refused":
+        world.records.update_batch(batch_id, refused=True)
+    else:
+        world.clock.advance_to(world.batches()[0].deadline - world.settings.assembly_reserve)
+    assert world.planner.plan(batch_id).jobs == []

@@ -1,0 +1,82 @@
+"""Sweep: however an execution died, its batch goes on."""
+
+import pytest
+
+from fakes.world import World, jsonl, request
+
+FILE = jsonl(request("a"), request("b"))
+
+
+def run_to(world: World, state: str) -> str:
+    """Go on until the batch's execution is in a state; answers the name of the execution."""
+    assert world.deliver(world.drop(FILE))
+    execution = next(iter(world.states.executions.values()))
+    while state not in execution.history:
+        world.states.step()
+    return execution.name
+
+
+@pytest.mark.parametrize("state", ["Plan round", "Start jobs", "Wait", "Follow round", "Assemble", "Dead-letter", "Announce"])
+def test_a_batch_whose_execution_was_stopped_goes_on(world: World, state: str) -> None:
+    name = run_to(world, state)
+    world.states.stop(name)
+    assert (world.sweep() or {})["restarted"] == 1
+    assert world.sweep() == {"restarted": 0, "unannounced": 0, "stopped": 0}, "once"
+    world.run()
+    outcome = world.outcome()
+    assert outcome.batch.status == "completed"
+    assert len(outcome.output) == 2
+    assert world.backend.creations == 1
+    assert [execution.name for execution in world.states.executions.values() if execution.machine == "batch"] == [
+        name,
+        f"{name}-a2",
+    ]
+
+
+def test_a_batch_that_was_recorded_but_not_started(world: World) -> None:
+    run_to(world, "Plan round")
+    world.states.executions.clear()
+    world.run()
+    assert world.outcome().batch.status == "completed"
+    assert world.batches()[0].attempt == 1
+
+
+def test_a_batch_in_validation_is_left_to_its_validator(world: World) -> None:
+    run_to(world, "Plan round")
+    world.states.executions.clear()
+    world.records.update_batch(world.batches()[0].batch_id, total=0)
+    assert world.sweep() == {"restarted": 0, "unannounced": 0, "stopped": 0}
+    world.clock.advance(world.settings.input_visibility * (world.settings.receive_limit + 1))
+    assert (world.sweep() or {})["restarted"] == 1
+    assert world.batches()[0].refused
+
+
+def test_one_batch_that_cannot_be_helped_does_not_keep_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.states.stop(run_to(world, "Wait"))
+    world.clock.advance(1)
+    world.states.stop(run_to(world, "Wait"))
+    poisoned = next(world.records.open_batches())
+    read = world.records.get_batch
+
+    def refuse(_: object, batch_id: str) -> object:
+        if batch_id == poisoned:
+            raise RuntimeError("cannot be read")
+        return read(batch_id)
+
+    monkeypatch.setattr("slacktide.records.Records.get_batch", refuse)
+    with pytest.raises(ExceptionGroup, match="could not look after all"):
+        world.sweeper.sweep()
+    assert [execution.machine for execution in world.states.running("batch")] == ["batch"]
+
+
+def test_an_end_that_was_not_told_is_told(world: World) -> None:
+    name = run_to(world, "Announce")
+    world.bus.refusals = 100
+    while world.states.step():
+        pass
+    assert next(execution for execution in world.states.executions.values() if execution.name == name).status == "FAILED"
+    assert world.outcome().latest["status"] == "completed", "who follows the file is not left waiting"
+    world.bus.refusals = 0
+    world.sweep()
+    assert world.bus.details()[-1]["data"]["status"] == "completed"
+    assert list(world.records.open_batches()) == []

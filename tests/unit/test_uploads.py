@@ -1,0 +1,82 @@
+"""An object written over several invocations: the same bytes wherever it is put down."""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from fakes.world import World
+from slacktide import uploads
+from slacktide.bucket import Bucket
+from slacktide.uploads import Upload, UploadLostError, UploadState, Written
+
+LINES = [f"line {number}\n".encode() for number in range(40)]
+WHOLE = b"".join(LINES)
+
+
+def begin(bucket: Bucket, state: UploadState | None = None) -> Upload:
+    return Upload(bucket, "k", tail_key=lambda size: f"tail-{size}", state=state)
+
+
+def is_whole(bucket: Bucket, written: Written, whole: bytes = WHOLE) -> bool:
+    described = written.lines, written.bytes, written.sha256
+    return bucket.read("k") == whole and described == (whole.count(b"\n"), len(whole), hashlib.sha256(whole).hexdigest())
+
+
+@pytest.fixture(params=[1, 30, 10_000])
+def _part(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", request.param)
+
+
+@pytest.mark.usefixtures("_part")
+@pytest.mark.parametrize("step", [1, 3, 40, 100])
+def test_put_down_and_taken_up(world: World, step: int) -> None:
+    upload = begin(world.bucket)
+    for number, line in enumerate(LINES, 1):
+        upload.write(line)
+        if number % step == 0:
+            upload = begin(world.bucket, upload.suspend())
+    assert is_whole(world.bucket, upload.complete())
+
+
+@pytest.mark.usefixtures("_part")
+def test_a_repeated_step_begins_where_it_began(world: World) -> None:
+    upload = begin(world.bucket)
+    for line in LINES[:5]:
+        upload.write(line)
+    state = upload.suspend()
+    for stop in (8, 20, 40):  # two tries that die after they have put it down, then one that goes on
+        upload = begin(world.bucket, state)
+        for line in LINES[5:stop]:
+            upload.write(line)
+        upload.suspend()
+    assert is_whole(world.bucket, upload.complete())
+
+
+@pytest.mark.usefixtures("_part")
+def test_an_empty_object(world: World) -> None:
+    assert is_whole(world.bucket, begin(world.bucket).complete(), b"")
+    assert is_whole(world.bucket, begin(world.bucket, begin(world.bucket).suspend()).complete(), b"")
+
+
+def test_an_upload_that_is_gone_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", 1)
+    upload = begin(world.bucket)
+    upload.write(b"a\n")
+    state = upload.suspend()
+    begin(world.bucket, state).complete()
+    with pytest.raises(UploadLostError):
+        begin(world.bucket, state).complete()
+    again = begin(world.bucket, state)
+    with pytest.raises(UploadLostError):
+        again.write(b"b\n")
+
+
+def test_moto_agrees(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    monkeypatch.setattr(uploads, "PART_BYTES", 30)
+    upload: Any = begin(bucket)
+    for line in LINES:
+        upload.write(line)
+        upload = begin(bucket, upload.suspend())
+    assert is_whole(bucket, upload.complete())
