@@ -1,7 +1,9 @@
 """S3 as a dict: the calls of boto3's client that Slacktide makes, versions, conditional writes and multipart uploads."""
 # ruff: noqa: N803 - the names of arguments are boto3's
 
+import base64
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -129,13 +131,18 @@ class FakeS3:
 
     @external
     def list_parts(self, *, UploadId: str, **_: Any) -> dict[str, Any]:
-        return {"Parts": [{"PartNumber": number, "ETag": f'"{number}"'} for number in sorted(self._upload(UploadId))]}
+        parts = sorted(self._upload(UploadId).items())
+        return {"Parts": [{"PartNumber": number, "ETag": f'"{number}"', "ChecksumCRC32": _crc32(data)} for number, data in parts]}
 
     @external
     def complete_multipart_upload(self, *, Key: str, UploadId: str, MultipartUpload: dict[str, Any], **_: Any) -> dict[str, Any]:
         parts = self._upload(UploadId)
         if not MultipartUpload["Parts"]:
             refuse("MalformedXML", "CompleteMultipartUpload")
+        for part in MultipartUpload["Parts"]:
+            # boto3 gives every upload a checksum; S3 then wants those of all parts (emulators do not).
+            if part.get("ChecksumCRC32") != _crc32(parts[part["PartNumber"]]):
+                refuse("InvalidRequest", "CompleteMultipartUpload")
         data = b"".join(parts[part["PartNumber"]] for part in MultipartUpload["Parts"])
         del self.uploads[UploadId]
         return self._put(Key, data, {})
@@ -176,3 +183,7 @@ class FakeS3:
 
     def _upload(self, upload_id: str) -> dict[int, bytes]:
         return self.uploads[upload_id] if upload_id in self.uploads else refuse("NoSuchUpload")
+
+
+def _crc32(data: bytes) -> str:
+    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()

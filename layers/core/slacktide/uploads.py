@@ -97,9 +97,13 @@ class Upload:
         self._buffer.clear()
 
     def _sent_parts(self) -> list[dict[str, object]]:
+        """The parts with their checksums: boto3 gives an upload one, and S3 then completes it only with those of all parts."""
         pages = self._call(self._list_parts)
         parts = [part for page in pages for part in page.get("Parts", []) if part["PartNumber"] <= self._parts]
-        return [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+        return [
+            {name: value for name, value in part.items() if name in {"PartNumber", "ETag"} or name.startswith("Checksum")}
+            for part in parts
+        ]
 
     def _list_parts(self, **upload: object) -> list[dict[str, Any]]:
         return list(self._bucket.s3.get_paginator("list_parts").paginate(**upload))
