@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from slacktide_cli.errors import EXIT_CODES, CliError, ExitCode
-from slacktide_cli.verbs import run
+from slacktide_cli.verbs import models, run, validate
 
 app = typer.Typer(
     name="slacktide",
@@ -17,13 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
-@app.callback()
-def start() -> None:
-    """Keep `run` a verb: typer makes a single command the whole program otherwise."""
-
-
 app.command("run")(run.run)
+app.command("validate")(validate.validate)
+app.command("models")(models.models)
 
 
 def main() -> None:

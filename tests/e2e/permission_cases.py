@@ -13,10 +13,12 @@ from e2e.stack import eventually, jsonl, request, requests
 from slacktide.batch import LineIndex, ObjectRef, Part
 from slacktide.bucket import Bucket
 from slacktide.executions import Executions
+from slacktide.keys import MODELS_KEY
 from slacktide.uploads import PART_BYTES, Upload
 from template.document import FUNCTION, read_template, resources, target
 
 Call = Callable[[], object]
+OWN_MODELS = b'[[models]]\nid = "Qwen/QwQ-32B"\nenabled = false\n'
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,20 @@ def an_event_tells_of_an_older_version_by_its_etag(bench: Workbench) -> Call:
     return lambda: bench.deliver(event)
 
 
+def a_file_is_dropped_beside_a_model_table(bench: Workbench) -> Call:
+    """The table is gone afterwards, so that no other batch has it; this one keeps its version."""
+    bench.overwrite(MODELS_KEY, OWN_MODELS)
+    event = bench.drop()
+
+    def call() -> None:
+        try:
+            bench.deliver(event)
+        finally:
+            bench.stack.s3.delete_object(Bucket=bench.stack.bucket, Key=MODELS_KEY)
+
+    return call
+
+
 def a_cancel_marker_is_dropped(bench: Workbench) -> Call:
     key = bench.queued().input.key
     event = bench.overwrite(f"{key}.cancel", b"")
@@ -86,6 +102,14 @@ def another_invocation_is_at_the_file(bench: Workbench) -> Call:
 
 def a_batch_is_planned(bench: Workbench) -> Call:
     batch = bench.queued()
+    return lambda: bench.step("PlanFunction", batch.batch_id)
+
+
+def a_batch_with_a_model_table_is_planned(bench: Workbench) -> Call:
+    bench.overwrite(MODELS_KEY, OWN_MODELS)
+    batch = bench.queued()
+    bench.stack.s3.delete_object(Bucket=bench.stack.bucket, Key=MODELS_KEY)
+    assert batch.models_version is not None
     return lambda: bench.step("PlanFunction", batch.batch_id)
 
 
@@ -193,9 +217,11 @@ CASES = [
     Case("a file is dropped", "ValidateFunction", a_file_is_dropped),
     Case("a file repeats an id", "ValidateFunction", a_file_repeats_an_id),
     Case("an event tells of an older version", "ValidateFunction", an_event_tells_of_an_older_version_by_its_etag),
+    Case("a file is dropped beside a model table", "ValidateFunction", a_file_is_dropped_beside_a_model_table),
     Case("a cancel marker is dropped", "ValidateFunction", a_cancel_marker_is_dropped),
     Case("another invocation is at the file", "ValidateFunction", another_invocation_is_at_the_file),
     Case("a batch is planned", "PlanFunction", a_batch_is_planned),
+    Case("a batch with a model table is planned", "PlanFunction", a_batch_with_a_model_table_is_planned),
     Case("a batch with a dead job is planned", "PlanFunction", a_batch_with_a_dead_job_is_planned),
     Case("a round is followed", "FollowFunction", a_round_is_followed),
     Case("the input of a job is written", "SubmitFunction", the_input_of_a_job_is_written),

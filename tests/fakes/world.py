@@ -27,6 +27,7 @@ from slacktide.executions import Executions
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Clock, Jobs
+from slacktide.model_tables import ModelTables
 from slacktide.models import ModelTable, shipped_models
 from slacktide.notifications import Announcer
 from slacktide.planning import Planner
@@ -78,11 +79,12 @@ class World:
         self.executions = Executions(self.states, MACHINE + "batch", MACHINE + "job")
         self.backends = {"sagemaker": self.backend}
         self.routes = Routes(self.models, self.backends)
+        self.tables = ModelTables(self.bucket, self.models, self.backends)
         self.announcer = Announcer(self.bus, "bus", self.bucket, self.records, self.clock)
         self.canceller = Canceller(self.records, self.announcer, self.clock)
-        self.intake = Intake(self.bucket, self.records, self.announcer, self.executions, self.routes, self.settings, self.clock)
+        self.intake = Intake(self.bucket, self.records, self.announcer, self.executions, self.tables, self.settings, self.clock)
         self.deliveries = Deliveries(self.intake, self.canceller, self.queue, self.settings)
-        self.planner = Planner(self.bucket, self.records, self.executions, self.announcer, self.routes, self.settings, self.clock)
+        self.planner = Planner(self.bucket, self.records, self.executions, self.announcer, self.tables, self.settings, self.clock)
         self.follower = Follower(self.records, self.executions, self.announcer, self.settings, self.clock)
         self.jobs = Jobs(self.bucket, self.records, self.backends, self.settings)
         self.assembler = Assembler(self.bucket, self.records, self.announcer, self.settings, self.clock)

@@ -56,6 +56,16 @@ def test_the_machines_and_the_handlers_go_together(stack: Stack, batch_id: str) 
     assert [detail["data"]["status"] for detail in stack.bus.details(batch_id)][-1] == "completed"
 
 
+def test_a_model_table_in_the_bucket_counts_from_validate_to_plan(stack: Stack) -> None:
+    row = '[[models]]\nid = "HuggingFaceTB/SmolLM2-135M-Instruct"\naliases = ["mine"]\n'
+    stack.s3.put_object(Bucket=BUCKET, Key="config/models.toml", Body=row.encode())
+    stack.call("validate", stack.drop(jsonl(request("a", model="mine"), request("b", model="smollm2"))))
+    stack.s3.delete_object(Bucket=BUCKET, Key="config/models.toml")
+    stack.run()
+    assert json.loads(stack.results("output.jsonl"))["custom_id"] == "a"
+    assert json.loads(stack.results("errors.jsonl"))["error"]["code"] == "model_not_found"
+
+
 def test_a_step_of_a_later_version_is_refused() -> None:
     for verb in STEPS:
         with pytest.raises(EventError, match="version 2"):

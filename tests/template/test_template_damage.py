@@ -140,7 +140,7 @@ PERMISSIONS = [
     Damage(permissions.resources_are_narrow, f"{policy('PlanRole')}/0/Resource/Fn::Sub", "${Bucket.Arn}/*"),
     Damage(permissions.resources_are_narrow, f"{policy('PlanRole')}/0/Resource", {"Fn::GetAtt": ["Bucket", "Arn"]}),
     Damage(permissions.resources_are_narrow, f"{policy('PollRole')}/2/Resource/Fn::Sub", "arn:aws:sagemaker:r:a:transform-job/*"),
-    Damage(permissions.resources_are_narrow, f"{policy('PlanRole')}/4/Resource/Fn::Sub", "arn:aws:states:r:a:execution:*"),
+    Damage(permissions.resources_are_narrow, f"{policy('PlanRole')}/5/Resource/Fn::Sub", "arn:aws:states:r:a:execution:*"),
     Damage(permissions.resources_are_narrow, f"{policy('JobStateMachineRole')}/1"),
     Damage(permissions.actions_are_named, f"{policy('PlanRole')}/0/Action", "s3:Get*"),
     Damage(permissions.actions_are_named, f"{policy('DeadLetterRole')}/2/Action", "sqs:SendMessage"),
@@ -166,8 +166,8 @@ PERMISSIONS = [
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Resource/Fn::Sub", "${Bucket.Arn}/in*"),
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Resource/Fn::Sub", "${Bucket.Arn}/input/x/*"),
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Action", ["s3:PutObject", "s3:DeleteObject"]),
-    Damage(permissions.functions_write_their_own_log, f"{policy('PlanRole')}/5/Resource/Fn::Sub", "${PollLogGroup.Arn}"),
-    Damage(permissions.functions_write_their_own_log, f"{policy('PlanRole')}/5/Action", plus("logs:CreateLogGroup")),
+    Damage(permissions.functions_write_their_own_log, f"{policy('PlanRole')}/6/Resource/Fn::Sub", "${PollLogGroup.Arn}"),
+    Damage(permissions.functions_write_their_own_log, f"{policy('PlanRole')}/6/Action", plus("logs:CreateLogGroup")),
     Damage(permissions.functions_write_their_own_log, policy("PlanRole"), plus(statement("More", "logs:PutLogEvents", "*"))),
 ]
 

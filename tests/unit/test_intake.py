@@ -11,7 +11,7 @@ from fakes.world import World, jsonl, request
 from slacktide.batch import LineIndex
 from slacktide.errors import LeaseHeldError
 from slacktide.ids import BATCH_ID
-from slacktide.intake import Validation
+from slacktide.line_store import Validation
 from slacktide.statuses import BatchStatus
 
 GOOD = jsonl(request("a"), request("b"))

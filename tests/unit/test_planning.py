@@ -93,7 +93,7 @@ def test_a_route_that_is_used_up_ends_the_batch(world: World) -> None:
 
 
 def test_one_model_goes_on_when_the_route_of_another_is_used_up(world: World) -> None:
-    row = '[[models]]\nid = "{}"\nfamily = "f"\nendpoints = ["/v1/chat/completions"]\nroute = {}\n'
+    row = '[[models]]\nid = "{}"\nfamily = "f"\nendpoints = ["/v1/chat/completions"]\nroute = {}\nbackends.sagemaker.id = "m"\n'
     world = World(models=parse_models(row.format("once", '["sagemaker"]') + row.format("twice", '["sagemaker", "sagemaker"]')))
     world.backend.answer = fail(503)
     world.process(jsonl(request("a", model="once"), request("b", model="twice")))

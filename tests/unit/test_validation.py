@@ -23,16 +23,19 @@ family = "f"
 context = 100
 endpoints = ["/v1/chat/completions", "/v1/completions"]
 route = ["sagemaker"]
+backends.sagemaker.id = "m"
 [[models]]
 id = "org/embed"
 family = "f"
 endpoints = ["/v1/embeddings"]
 route = ["sagemaker"]
+backends.sagemaker.id = "m"
 [[models]]
 id = "org/nowhere"
 family = "f"
 endpoints = ["/v1/chat/completions"]
 route = ["together"]
+backends.together.id = "m"
 """)
 CHECKER = Checker(MODELS.find, lambda model: [name for name in model.route if name == "sagemaker"])
 MESSAGES = [{"role": "user", "content": CANARY}]

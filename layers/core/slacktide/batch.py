@@ -58,6 +58,7 @@ class Batch(msgspec.Struct, frozen=True):
     failed: int = 0
     round: int = 0
     attempt: int = 1  # of the execution
+    models_version: str | None = None  # of config/models.toml, as it was when the batch was made; None: the shipped table
     refused: bool = False  # nothing runs; every line without a fault is `batch_failed`
     give_up: Code | None = None  # of undone lines; decided once, when the batch starts finalizing
     outcome: BatchStatus | None = None  # the final status, from the manifest on

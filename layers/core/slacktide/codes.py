@@ -32,6 +32,7 @@ class Code(StrEnum):
     UNSUPPORTED_FILE = "unsupported_file"
     INPUT_NOT_FOUND = "input_not_found"
     INVALID_OPTION = "invalid_option"
+    INVALID_MODEL_TABLE = "invalid_model_table"
     INVALID_LINES = "invalid_lines"
     INTERNAL_ERROR = "internal_error"
     BACKEND_REJECTED = "backend_rejected"
@@ -59,6 +60,7 @@ CLASSES: Final[dict[Code, CodeClass]] = {
     Code.UNSUPPORTED_FILE: CodeClass.REFUSED_FILE,
     Code.INPUT_NOT_FOUND: CodeClass.REFUSED_FILE,
     Code.INVALID_OPTION: CodeClass.REFUSED_FILE,
+    Code.INVALID_MODEL_TABLE: CodeClass.REFUSED_FILE,
     Code.INVALID_LINES: CodeClass.REFUSED_FILE,
     Code.INTERNAL_ERROR: CodeClass.REFUSED_FILE,
     Code.BACKEND_REJECTED: CodeClass.REJECTED,

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 INPUT_PREFIX = "input/"
+MODELS_KEY = "config/models.toml"  # rows laid over the shipped model table
 CANCEL_SUFFIX = ".cancel"
 DROP_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 LONGEST_PATH = 900  # bytes; S3 allows 1,024 for a key, and ours adds a prefix, a batch id and a file name

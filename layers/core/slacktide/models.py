@@ -1,29 +1,62 @@
-"""The model table: data, not code."""
+"""The model table: data, not code. Rows of one's own are laid over the shipped ones, field by field."""
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from slacktide.errors import ModelTableError
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+BACKENDS = ("together", "sagemaker")
+MOST_TABLE_BYTES = 1_000_000
+MOST_PROBLEMS = 5  # in one message
+
+Name = Annotated[str, Meta(min_length=1)]
+
+
+class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model at one backend: the id that it has there, and whether it is run in batches there."""
+
+    id: Name
+    batchable: bool = True
+
+
+class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model at each backend; None where the backend does not have it."""
+
+    together: Upstream | None = None
+    sagemaker: Upstream | None = None
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One row: a model, where it can run, and in which order. `context` is in tokens; None is unknown."""
+    """One row: a model, where it can run, and in which order. `context` is in tokens; None is unknown.
 
-    id: str
-    family: str
-    endpoints: list[str]
-    route: list[str]
-    aliases: list[str] = []
-    context: int | None = None
+    `parameters` is for people ("70B"). A model that is not `enabled` is known, and refused.
+    """
+
+    id: Name
+    family: Name
+    endpoints: Annotated[list[str], Meta(min_length=1)]
+    route: Annotated[list[str], Meta(min_length=1)]
+    backends: Upstreams
+    aliases: list[Name] = []
+    parameters: str | None = None
+    context: Annotated[int, Meta(ge=1)] | None = None
+    enabled: bool = True
+
+    def upstream(self, backend: str) -> Upstream | None:
+        """The model at a backend; None when the backend does not have it."""
+        return getattr(self.backends, backend, None)
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
-    models: list[Model]
+    models: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +70,88 @@ class ModelTable:
         return self.models.get(name)
 
     @property
+    def rows(self) -> list[Model]:
+        """The models in the order of the table, each once."""
+        return list({model.id: model for model in self.models.values()}.values())
+
+    @property
     def ids(self) -> list[str]:
         """The ids, without aliases, in the order of the table."""
-        return list(dict.fromkeys(model.id for model in self.models.values()))
+        return [model.id for model in self.rows]
 
 
-def parse_models(text: str) -> ModelTable:
-    """The table in a TOML document. Raises ModelTableError, which says where it is wrong."""
+def parse_models(text: str, base: ModelTable | None = None) -> ModelTable:
+    """The table in a TOML document, laid over `base`: a row of an id that `base` has changes the fields that it names.
+
+    Raises ModelTableError, which says in which rows and fields the document is wrong.
+    """
+    models = {model.id: model for model in base.rows} if base else {}
+    problems: list[str] = []
+    given: set[str] = set()
+    for number, row in enumerate(_read_rows(text), 1):
+        name = row.get("id")
+        if not isinstance(name, str) or not name:
+            problems.append(f"row {number}: id is missing, or not a text")
+            continue
+        problems += [f"row {number} ({name}): stands in the table twice"] if name in given else []
+        given.add(name)
+        former = msgspec.to_builtins(models[name]) if name in models else {}
+        try:
+            models[name] = msgspec.convert(former | row, Model)
+        except msgspec.ValidationError as error:
+            problems.append(f"row {number} ({name}): {str(error).replace('$.', '')}")
+        else:
+            problems += [f"row {number} ({name}): {problem}" for problem in _find_problems(models[name])]
+    names, repeated = _index_names(models)
+    problems += repeated
+    if problems:
+        more = f"; and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+        raise ModelTableError("; ".join(problems[:MOST_PROBLEMS]) + more)
+    return ModelTable(names)
+
+
+def read_override(data: bytes, shipped: ModelTable) -> ModelTable:
+    """The shipped table with a file of one's own laid over it. Raises ModelTableError, which says what is wrong with the file."""
+    if len(data) > MOST_TABLE_BYTES:
+        raise ModelTableError(f"the model table has more than {MOST_TABLE_BYTES} bytes")
     try:
-        document = msgspec.convert(tomllib.loads(text), _Document)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ModelTableError(f"the model table is not well-formed: {error}") from error
-    models: dict[str, Model] = {}
-    for model in document.models:
-        for endpoint in model.endpoints:
-            if endpoint not in ENDPOINTS:
-                raise ModelTableError(f"model {model.id}: {endpoint} is not one of {', '.join(ENDPOINTS)}")
-        for name in (model.id, *model.aliases):
-            if name in models:
-                raise ModelTableError(f"model {model.id}: the name {name} stands in the table twice")
-            models[name] = model
-    return ModelTable(models)
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ModelTableError(f"the model table is not UTF-8 at byte {error.start + 1}") from error
+    return parse_models(text, shipped)
 
 
+@cache
 def shipped_models() -> ModelTable:
     """The table that comes with the layer (`models.toml`)."""
     return parse_models(resources.files("slacktide").joinpath("models.toml").read_text())
+
+
+def _read_rows(text: str) -> list[dict[str, Any]]:
+    try:
+        return msgspec.convert(tomllib.loads(text), _Document).models
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise ModelTableError(f"the model table is not well-formed: {error}") from error
+
+
+def _find_problems(model: Model) -> Iterator[str]:
+    for endpoint in model.endpoints:
+        if endpoint not in ENDPOINTS:
+            yield f"endpoints: {endpoint} is not one of {', '.join(ENDPOINTS)}"
+    for backend in dict.fromkeys(model.route):
+        if backend not in BACKENDS:
+            yield f"route: {backend} is not one of {', '.join(BACKENDS)}"
+        elif model.upstream(backend) is None:
+            yield f"route: {backend} is not among its backends; add backends.{backend} with the model's id there"
+
+
+def _index_names(models: dict[str, Model]) -> tuple[dict[str, Model], list[str]]:
+    """The models by id and alias, and the names that stand for two."""
+    names: dict[str, Model] = {}
+    problems: list[str] = []
+    for model in models.values():
+        for name in (model.id, *model.aliases):
+            if name in names:
+                problems.append(f"model {model.id}: the name {name} stands in the table twice")
+            names[name] = model
+    return names, problems

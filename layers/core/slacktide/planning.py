@@ -12,9 +12,9 @@ from slacktide.bucket import Bucket
 from slacktide.errors import ConflictError, ObjectMissingError
 from slacktide.executions import Executions
 from slacktide.ids import job_execution_name, job_id
+from slacktide.model_tables import ModelTables
 from slacktide.notifications import Announcer
 from slacktide.records import Records
-from slacktide.routes import Routes
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus, JobState
 from slacktide.steps import Plan, StartJob, grow
@@ -30,7 +30,7 @@ class Planner:
     records: Records
     executions: Executions
     announcer: Announcer
-    routes: Routes
+    tables: ModelTables
     settings: Settings
     now: Callable[[], int]
 
@@ -78,14 +78,15 @@ class Planner:
         return planned
 
     def _plan_jobs(self, batch: Batch, index: LineIndex, undone: Bitmap, jobs: list[Job]) -> Iterator[Job]:
+        routes = self.tables.routes(batch.models_version)
         number = 0
         for group in index.groups:
-            model = self.routes.models.find(group.model)
-            route = self.routes.route(model) if model else []
+            model = routes.models.find(group.model)
+            route = routes.route(model) if model else []
             steps = len({job.round for job in jobs if job.group == group.group})
             if model is None or steps >= len(route):
                 continue
-            backend = self.routes.backends[route[steps]]
+            backend = routes.backends[route[steps]]
             members = Bitmap(batch.total, self.bucket.read(batch.keys.members(group.group)))
             for first, last, total in split(members & undone, backend.limits.job_requests):
                 number += 1

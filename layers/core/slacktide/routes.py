@@ -16,4 +16,10 @@ class Routes:
 
     def route(self, model: Model) -> list[str]:
         """The backends of a model, in order, without those that cannot run it here."""
-        return [name for name in model.route if name in self.backends and self.backends[name].upstream_model(model) is not None]
+        return [name for name in model.route if self._runs(name, model)]
+
+    def _runs(self, name: str, model: Model) -> bool:
+        upstream, backend = model.upstream(name), self.backends.get(name)
+        if upstream is None or backend is None or not upstream.batchable:
+            return False
+        return backend.upstream_model(model) is not None

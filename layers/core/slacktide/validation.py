@@ -163,6 +163,8 @@ class Checker:
         model = self.find_model(name)
         if model is None:
             raise _FaultyLine(Code.MODEL_NOT_FOUND, "body.model is not in the model table.")
+        if not model.enabled:
+            raise _FaultyLine(Code.MODEL_NOT_FOUND, f"{model.id} is switched off: enabled is false in the stack's model table.")
         if endpoint not in model.endpoints:
             raise _FaultyLine(Code.URL_MISMATCH, f"model {model.id} has no {endpoint}.")
         if not self.route(model):

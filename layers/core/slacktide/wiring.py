@@ -19,11 +19,11 @@ from slacktide.executions import Executions
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Clock, Jobs
+from slacktide.model_tables import ModelTables
 from slacktide.models import shipped_models
 from slacktide.notifications import Announcer
 from slacktide.planning import Planner
 from slacktide.records import Records
-from slacktide.routes import Routes
 from slacktide.settings import Settings, read_settings
 from slacktide.sweeping import Sweeper
 
@@ -92,9 +92,9 @@ def backends() -> dict[str, Backend]:
 
 
 @cache
-def routes() -> Routes:
-    """The model table, seen through the backends that are there."""
-    return Routes(shipped_models(), backends())
+def model_tables() -> ModelTables:
+    """The model tables, seen through the backends that are there."""
+    return ModelTables(bucket(), shipped_models(), backends())
 
 
 @cache
@@ -112,14 +112,14 @@ def announcer() -> Announcer:
 @cache
 def deliveries() -> Deliveries:
     """For the function `validate`."""
-    intake = Intake(bucket(), records(), announcer(), executions(), routes(), settings(), now)
+    intake = Intake(bucket(), records(), announcer(), executions(), model_tables(), settings(), now)
     return Deliveries(intake, Canceller(records(), announcer(), now), _client("sqs"), settings())
 
 
 @cache
 def planner() -> Planner:
     """For the function `plan`."""
-    return Planner(bucket(), records(), executions(), announcer(), routes(), settings(), now)
+    return Planner(bucket(), records(), executions(), announcer(), model_tables(), settings(), now)
 
 
 @cache

@@ -54,7 +54,8 @@ class SageMaker:
 
     def upstream_model(self, model: Model) -> str | None:
         """A model runs here when there is an image, and its weights are where the parameters say."""
-        return model.id if self.settings.image_uri and model.id in self.settings.models else None
+        upstream = model.upstream("sagemaker")
+        return upstream.id if upstream and self.settings.image_uri and model.id in self.settings.models else None
 
     def submit(self, work: Work) -> Submitted | Full | Rejected:
         """Create the transform job; one of that name is ours, made by an earlier try whose answer was lost."""

@@ -1,0 +1,144 @@
+"""`slacktide validate FILE...`: what the pipeline would find in a file, before anything is dropped or paid for."""
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from slacktide.batch import Failure, Options
+from slacktide.keys import DROP_SUFFIXES
+from slacktide.models import shipped_models
+from slacktide.options import read_options
+from slacktide.settings import Settings
+from slacktide_cli.errors import ExitCode, UsageError
+from slacktide_cli.models import rewrite_models
+from slacktide_cli.preflight import Report, examine
+from slacktide_cli.reports import Document, FileDocument, build_document, render_report, visible
+from slacktide_cli.verbs.run import OnInvalid
+
+STANDARD_INPUT = "-"
+_PLAIN_SUFFIX = ".jsonl"
+_BLOCK = 1 << 18  # bytes read at once
+_STEP = 1 << 20  # bytes between two movements of the bar
+_BIG = 16 << 20  # bytes; a smaller file is done before a bar can be seen
+
+
+def validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of requests; - is the standard input.")],
+    *,
+    model: Annotated[str | None, typer.Option(help="Check as if each line asked this model, as `run --model` does.")] = None,
+    on_invalid: Annotated[
+        OnInvalid | None, typer.Option(help="Run the good lines of a file with bad ones, or refuse it whole.")
+    ] = None,
+    max_invalid_ratio: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Refuse a file with a bigger part of bad lines.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="The only endpoint of the file; that of lines without a url.")] = None,
+    faults: Annotated[int, typer.Option(min=0, max=100_000, help="How many faults of each file to list.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+) -> None:
+    """Check FILEs as the pipeline would, here: no AWS, no network, nothing is sent.
+
+    Exit code 0: every line would run. 1: there are faults, or a file would be refused. 2: usage, or a file cannot be read.
+    """
+    if files.count(STANDARD_INPUT) > 1:
+        raise UsageError("- stands twice, but the standard input can be read only once.")
+    options = read_arguments(on_invalid=on_invalid, max_invalid_ratio=max_invalid_ratio, endpoint=endpoint)
+    console, notices = Console(soft_wrap=True), Console(stderr=True)
+    documents: list[FileDocument] = []
+    code = ExitCode.OK
+    for file in files:
+        try:
+            report = read_report(file, model=model, options=options, most=faults, notices=notices)
+        except UsageError as error:
+            code = ExitCode.USAGE
+            documents.append(FileDocument(visible(file), unreadable=visible(str(error))))
+            _say(notices, f"slacktide: {visible(str(error), notices.encoding)}")
+            continue
+        code = max(code, ExitCode.OK if report.is_clean else ExitCode.FAILED)
+        documents.append(build_document(file, report))
+        if not as_json:
+            _say(console, "\n".join(render_report(file, report, options, console.encoding)))
+    if as_json:
+        document = msgspec.json.encode(Document(code is ExitCode.OK, documents))
+        typer.echo(msgspec.json.format(document, indent=2))
+    raise typer.Exit(code)
+
+
+def read_arguments(*, on_invalid: str | None, max_invalid_ratio: float | None, endpoint: str | None) -> Options:
+    """The options of the file, read as the pipeline reads them from its metadata. Raises UsageError."""
+    given = {
+        "on-invalid": on_invalid,
+        "max-invalid-ratio": None if max_invalid_ratio is None else f"{max_invalid_ratio:g}",
+        "endpoint": endpoint,
+    }
+    metadata = {name: str(value) for name, value in given.items() if value is not None}
+    options = read_options(metadata, Settings(bucket="", table="", event_bus=""))  # only its windows are read, at their defaults
+    if isinstance(options, Failure):
+        raise UsageError(f"A file with these options would fail: {options.code}: {options.message}")
+    return options
+
+
+def read_report(file: str, *, model: str | None, options: Options, most: int, notices: Console) -> Report:
+    """Examine one file, with a progress bar if it is big. Raises UsageError when it cannot be read."""
+    name = "stdin.jsonl" if file == STANDARD_INPUT else Path(file).name
+    if not name.endswith(DROP_SUFFIXES):
+        endings = ", ".join(DROP_SUFFIXES)
+        raise UsageError(f"{file}: a dropped file ends in {endings}. Rename it, or give its content to `slacktide validate -`.")
+    if model is not None and not name.endswith(_PLAIN_SUFFIX):
+        raise UsageError(f"--model reads the lines of {_PLAIN_SUFFIX} files; {file} is none. Decompress it first.")
+    try:
+        with _open(file) as content, _progress(content, file, notices) as moved:
+            return examine(_read(content, model, moved), name=name, models=shipped_models(), options=options, most=most)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
+
+
+def _read(content: IO[bytes], model: str | None, moved: Callable[[int], None]) -> Iterable[bytes]:
+    if model is None:
+        return _tell(iter(lambda: content.read(_BLOCK), b""), moved)
+    return rewrite_models(_tell(content, moved), model)
+
+
+def _tell(pieces: Iterable[bytes], moved: Callable[[int], None]) -> Iterator[bytes]:
+    """The pieces, as they are; `moved` is told the bytes from time to time."""
+    read = 0
+    for piece in pieces:
+        yield piece
+        read += len(piece)
+        if read >= _STEP:
+            moved(read)
+            read = 0
+
+
+@contextmanager
+def _open(file: str) -> Generator[IO[bytes]]:
+    if file == STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
+    with Path(file).open("rb") as content:
+        yield content
+
+
+@contextmanager
+def _progress(content: IO[bytes], file: str, console: Console) -> Generator[Callable[[int], None]]:
+    """A bar on a terminal for a big file, and for one whose size is not known; gone when it is done."""
+    size = os.fstat(content.fileno()).st_size
+    if not console.is_terminal or 0 < size < _BIG:
+        yield lambda _: None
+        return
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(visible(Path(file).name), total=size or None)
+        yield lambda count: bar.advance(task, count)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,61 @@
+"""`slacktide models` as a person and as a script see it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from slacktide.models import shipped_models
+from slacktide_cli import app
+
+OFF = '[[models]]\nid = "Qwen/QwQ-32B"\nenabled = false\n'
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["slacktide", "models", *arguments])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    return int(ended.value.code or 0)
+
+
+def test_the_shipped_table_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert [model.id for model in shipped_models().rows if model.id not in shown] == []
+    (row,) = [line for line in shown.splitlines() if "smollm2" in line]
+    assert "8,192" in row
+    assert "sagemaker, sagemaker" in row
+
+
+def test_json_has_every_field_of_every_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in rows] == shipped_models().ids
+    assert rows[0]["backends"] == {"sagemaker": {"id": rows[0]["id"], "batchable": True}}
+
+
+def test_a_file_is_laid_over_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(OFF)
+    assert call(monkeypatch, "--file", str(file)) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "QwQ-32B" in line]
+    assert "switched off" in row
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("[[models]]\nid = 'new'\nfamly = 'f'\n", "row 1 (new)"), ("nonsense", "not well-formed"), (None, "cannot be read")],
+)
+def test_a_wrong_file_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str | None, told: str
+) -> None:
+    file = tmp_path / "models.toml"
+    if text is not None:
+        file.write_text(text)
+    assert call(monkeypatch, "--file", str(file)) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.out == ""

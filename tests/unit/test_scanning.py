@@ -1,0 +1,84 @@
+"""The scan hands every line to its sink once, in order, and knows what the sink need not keep."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fakes.world import jsonl, request
+from slacktide.lines import Line
+from slacktide.models import shipped_models
+from slacktide.scanning import Scan
+from slacktide.validation import Checker, Fault, Request
+
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+
+
+@dataclass
+class ListSink:
+    requests: list[tuple[str, int]] = field(default_factory=list)
+    faults: list[tuple[bytes | None, Fault]] = field(default_factory=list)
+    late: list[Fault] = field(default_factory=list)
+    ids: list[tuple[int, str | None]] = field(default_factory=list)
+    readings: int = 0
+
+    def keep_request(self, group: str, request: Request) -> None:
+        self.requests.append((group, request.line))
+
+    def keep_fault(self, line: Line, fault: Fault) -> None:
+        self.faults.append((line.content, fault))
+
+    def keep_id(self, line: int, custom_id: str | None) -> None:
+        self.ids.append((line, custom_id))
+
+    def read_ids(self) -> Iterator[tuple[int, str | None]]:
+        self.readings += 1
+        yield from self.ids
+
+    def keep_late_fault(self, fault: Fault) -> None:
+        self.late.append(fault)
+
+
+def scan(content: bytes) -> tuple[Scan, ListSink]:
+    sink = ListSink()
+    scanned = Scan(Checker(shipped_models().find, lambda model: model.route), sink)
+    scanned.run([content])
+    return scanned, sink
+
+
+def completion(custom_id: str) -> dict[str, object]:
+    return {"custom_id": custom_id, "url": COMPLETIONS, "body": {"model": "smollm2", "prompt": "x"}}
+
+
+def test_lines_go_to_their_groups_and_faults_to_theirs() -> None:
+    scanned, sink = scan(jsonl(request("a"), b"nonsense", completion("b"), request("c")))
+    assert sink.requests == [("g1", 1), ("g2", 3), ("g1", 4)]
+    assert [(content, fault.line, fault.code) for content, fault in sink.faults] == [(b"nonsense", 2, "invalid_json_line")]
+    assert sink.ids == [(1, "a"), (2, None), (3, "b"), (4, "c")]
+    assert [(group.model, group.endpoint, list(group.members)) for group in scanned.groups] == [
+        (MODEL, CHAT, [1, 4]),
+        (MODEL, COMPLETIONS, [3]),
+    ]
+    assert (scanned.total, list(scanned.invalid)) == (4, [2])
+
+
+def test_a_repeated_id_is_a_late_fault_and_its_line_invalid() -> None:
+    scanned, sink = scan(jsonl(request("a"), request("b"), request("a"), request("a", temperature=9)))
+    assert [(fault.line, fault.code) for fault in sink.late] == [(3, "duplicate_custom_id")]
+    assert "line 1 already" in sink.late[0].message
+    assert list(scanned.invalid) == [3, 4], "line 4 has a fault of its own"
+    assert list(scanned.groups[0].members - scanned.invalid) == [1, 2]
+
+
+def test_ids_are_read_back_only_if_two_may_be_equal() -> None:
+    assert scan(jsonl(request("a"), request("b")))[1].readings == 0
+    assert scan(jsonl(request("a"), request("a")))[1].readings == 1
+
+
+def test_every_bitmap_has_the_size_of_the_file() -> None:
+    scanned, _ = scan(jsonl(request("a"), b"nonsense", *[b"{}"] * 20))
+    assert {scanned.invalid.size, scanned.groups[0].members.size} == {22}
+
+
+def test_a_file_without_lines_is_nothing() -> None:
+    scanned, sink = scan(b"\n\n")
+    assert (scanned.total, scanned.groups, sink.ids) == (0, [], [])
