@@ -1,12 +1,12 @@
 """`slacktide models`: the model table, shipped or with a file of one's own laid over it."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from slacktide.errors import ModelTableError
@@ -29,7 +29,9 @@ def models(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
     else:
-        Console().print(draw_table(rows))
+        console = Console()
+        for model in rows:
+            console.print(describe(model), soft_wrap=True)
 
 
 def read_table(file: Path | None) -> ModelTable:
@@ -44,19 +46,12 @@ def read_table(file: Path | None) -> ModelTable:
         raise UsageError(f"{file} cannot be followed: {error}") from error
 
 
-def draw_table(rows: list[Model]) -> Table:
-    """The models as a table for a terminal."""
-    table = Table("model", "aliases", "parameters", "window", "endpoints", "route")
-    table.columns[0].no_wrap = True  # an id is there to be copied
-    table.columns[3].justify = "right"
-    for model in rows:
-        cells = (
-            model.id,
-            ", ".join(model.aliases),
-            model.parameters or "unknown",
-            "unknown" if model.context is None else f"{model.context:,}",
-            ", ".join(endpoint.removeprefix("/v1/") for endpoint in model.endpoints),
-            ", ".join(model.route) if model.enabled else "switched off",
-        )
-        table.add_row(*map(Text, cells), style=None if model.enabled else "dim")
-    return table
+def describe(model: Model) -> Text:
+    """A model in two lines that fit a terminal of 80 columns: its names, and what is known of it."""
+    names = " ".join((model.id, *(f"({alias})" for alias in model.aliases)))
+    window = "window unknown" if model.context is None else f"{model.context:,} tokens"
+    endpoints = ", ".join(endpoint.removeprefix("/v1/").removesuffix("/completions") for endpoint in model.endpoints)
+    steps = [(name, len(list(run))) for name, run in groupby(model.route)]
+    route = ", ".join(name if times == 1 else f"{name} x{times}" for name, times in steps) if model.enabled else "switched off"
+    text = Text(names, style="bold" if model.enabled else "dim")
+    return text.append(f"\n    {model.parameters or 'size unknown'}, {window}; {endpoints}; {route}", style="not bold")

@@ -15,7 +15,7 @@ OFF = '[[models]]\nid = "Qwen/QwQ-32B"\nenabled = false\n'
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command line and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["slacktide", "models", *arguments])
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         app.main()
     return int(ended.value.code or 0)
@@ -25,9 +25,17 @@ def test_the_shipped_table_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert call(monkeypatch) == 0
     shown = capsys.readouterr().out
     assert [model.id for model in shipped_models().rows if model.id not in shown] == []
-    (row,) = [line for line in shown.splitlines() if "smollm2" in line]
-    assert "8,192" in row
-    assert "sagemaker, sagemaker" in row
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert details(shown, "smollm2") == "135M, 8,192 tokens; chat, completions; sagemaker x2"
+    assert details(shown, "QwQ-32B").endswith("together x2, sagemaker")
+
+
+def details(shown: str, model: str) -> str:
+    """The line below a model's name."""
+    lines = shown.splitlines()
+    (place,) = [number for number, line in enumerate(lines) if model in line]
+    return lines[place + 1].strip()
 
 
 def test_json_has_every_field_of_every_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,8 +49,7 @@ def test_a_file_is_laid_over_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     file = tmp_path / "models.toml"
     file.write_text(OFF)
     assert call(monkeypatch, "--file", str(file)) == 0
-    (row,) = [line for line in capsys.readouterr().out.splitlines() if "QwQ-32B" in line]
-    assert "switched off" in row
+    assert details(capsys.readouterr().out, "QwQ-32B").endswith("switched off")
 
 
 @pytest.mark.parametrize(
