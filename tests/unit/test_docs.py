@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
 
 from slacktide import dead_letters, keys
 from slacktide.assembly import ErrorBody, ResultLine
@@ -22,6 +21,7 @@ from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus, JobState
 from slacktide.steps import grow
 from slacktide_cli.verbs import run
+from template.document import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -29,23 +29,7 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 PARAMETERS = (ROOT / "docs" / "parameters.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("events/*.md")])
 MACHINES = ("batch", "job")
-
-
-class TemplateLoader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms, such as !Ref, as what stands behind them."""
-
-
-def _read_short_form(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-TemplateLoader.add_multi_constructor("!", _read_short_form)
-TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), Loader=TemplateLoader)  # noqa: S506 - a SafeLoader
+TEMPLATE = read_template()
 
 
 def page_id(page: Path) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from slacktide.events import Dropped, read_event
 from slacktide.ids import BATCH_ID
 from slacktide.steps import read_step
+from template.document import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENTS = ROOT / "events"
@@ -26,22 +26,6 @@ STEPS = {
     "poll": ("job", "Poll"),
     "collect": ("job", "Collect"),
 }
-
-
-class TemplateLoader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms, such as !Ref, as what stands behind them."""
-
-
-def _read_short_form(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-TemplateLoader.add_multi_constructor("!", _read_short_form)
 
 
 def read(name: str) -> dict[str, Any]:
@@ -100,13 +84,13 @@ def test_sweep_is_called_by_its_schedule() -> None:
 
 
 def test_sweep_is_called_for_the_execution_of_the_sample() -> None:
-    template = yaml.load((ROOT / "template.yaml").read_text(), Loader=TemplateLoader)  # noqa: S506 - a SafeLoader
+    template = read_template()
     pattern = template["Resources"]["SweepFunction"]["Properties"]["Events"]["DeadExecution"]["Properties"]["Pattern"]
     event = read("sweep-execution")
     assert event["source"] in pattern["source"]
     assert event["detail-type"] in pattern["detail-type"]
     assert event["detail"]["status"] in pattern["detail"]["status"]
     machine = event["detail"]["stateMachineArn"].rpartition(":")[2]
-    assert any(machine.startswith(resource) for resource in pattern["detail"]["stateMachineArn"])
+    assert any(machine.startswith(resource["Ref"]) for resource in pattern["detail"]["stateMachineArn"])
     assert event["detail"]["executionArn"] == event["resources"][0]
     assert BATCH_ID.fullmatch(event["detail"]["name"])

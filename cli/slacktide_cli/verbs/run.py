@@ -25,6 +25,12 @@ class OnInvalid(StrEnum):
     REJECT = "reject"
 
 
+OnInvalidOption = Annotated[
+    OnInvalid | None, typer.Option(help="Run the good lines of a file with bad ones, or refuse it whole.")
+]
+MaxInvalidRatioOption = Annotated[float | None, typer.Option(min=0, max=1, help="Refuse a file with a bigger part of bad lines.")]
+
+
 def run(
     file: Annotated[Path, typer.Argument(help="The requests, one JSON object a line.", show_default=False)],
     *,
@@ -35,12 +41,8 @@ def run(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Ask this model instead of the one that each line names.")] = None,
     completion_window: Annotated[str | None, typer.Option(help="How long the batch may take, e.g. 24h or 7d.")] = None,
-    on_invalid: Annotated[
-        OnInvalid | None, typer.Option(help="Run the good lines of a file with bad ones, or refuse it whole.")
-    ] = None,
-    max_invalid_ratio: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Refuse a file with a bigger part of bad lines.")
-    ] = None,
+    on_invalid: OnInvalidOption = None,
+    max_invalid_ratio: MaxInvalidRatioOption = None,
     endpoint: Annotated[str | None, typer.Option(help="Endpoint of lines without a url.")] = None,
     tag: Annotated[str | None, typer.Option(help="A text of yours, repeated in the notifications.")] = None,
 ) -> None:

@@ -21,7 +21,7 @@ from slacktide_cli.errors import ExitCode, UsageError
 from slacktide_cli.models import rewrite_models
 from slacktide_cli.preflight import Report, examine
 from slacktide_cli.reports import Document, FileDocument, build_document, render_report, visible
-from slacktide_cli.verbs.run import OnInvalid
+from slacktide_cli.verbs.run import MaxInvalidRatioOption, OnInvalidOption
 
 STANDARD_INPUT = "-"
 _PLAIN_SUFFIX = ".jsonl"
@@ -34,12 +34,8 @@ def validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of requests; - is the standard input.")],
     *,
     model: Annotated[str | None, typer.Option(help="Check as if each line asked this model, as `run --model` does.")] = None,
-    on_invalid: Annotated[
-        OnInvalid | None, typer.Option(help="Run the good lines of a file with bad ones, or refuse it whole.")
-    ] = None,
-    max_invalid_ratio: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Refuse a file with a bigger part of bad lines.")
-    ] = None,
+    on_invalid: OnInvalidOption = None,
+    max_invalid_ratio: MaxInvalidRatioOption = None,
     endpoint: Annotated[str | None, typer.Option(help="The only endpoint of the file; that of lines without a url.")] = None,
     faults: Annotated[int, typer.Option(min=0, max=100_000, help="How many faults of each file to list.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
