@@ -11,10 +11,21 @@ from slacktide import ids
 BATCH = "batch_" + "a" * 26
 
 
-def test_batch_ids_are_128_random_bits() -> None:
+def test_batch_ids_differ_even_within_a_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids.time, "time_ns", lambda: 1_795_000_000_123_456_789)
     made = {ids.new_batch_id() for _ in range(1_000)}
     assert len(made) == 1_000
     assert all(ids.BATCH_ID.fullmatch(batch_id) for batch_id in made)
+
+
+@given(st.lists(st.integers(0, 2**48 - 1), min_size=2, max_size=20, unique=True))
+def test_batch_ids_sort_by_age_to_the_millisecond(moments: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        made: dict[int, str] = {}
+        for moment in moments:
+            patch.setattr(ids.time, "time_ns", lambda moment=moment: moment * 1_000_000)
+            made[moment] = ids.new_batch_id()
+    assert sorted(made.values()) == [made[moment] for moment in sorted(moments)]
 
 
 @given(st.integers(1, 9_999), st.integers(1, 10**12 - 1))

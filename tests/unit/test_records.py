@@ -148,6 +148,12 @@ class TestBatches:
         records.create_batch(batch("batch_other", input=other))
         assert list(records.batches_of_input(SOURCE.key)) == [TWO, ONE]
 
+    def test_batches_of_one_second_sort_by_their_ids(self, records: Records) -> None:
+        made = [f"batch_{letter * 26}" for letter in "bca"]
+        for batch_id in made:
+            records.create_batch(batch(batch_id))
+        assert list(records.batches_of_input(SOURCE.key)) == sorted(made, reverse=True)
+
 
 class TestJobs:
     def test_jobs_sort_by_round_and_number(self, records: Records) -> None:
