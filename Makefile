@@ -8,6 +8,7 @@ STAMPS := $(STATE)/stamps
 VENV := .venv
 CLOUD := $(STATE)/venvs/cloud
 SAM := $(STATE)/venvs/sam
+BENCH := $(STATE)/venvs/bench
 # Not compiled at once: Python compiles what it imports, which is a small part of it.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-compile
 BUILDS := $(STATE)/builds
@@ -18,10 +19,10 @@ export __SAM_CLI_APP_DIR := $(CURDIR)/$(BUILDS)/sam
 # The engine's image and where it goes: ECR in your own account (`make image IMAGE=<account>.dkr.ecr.<region>.amazonaws.com/slacktide-transform:0.1.0`).
 IMAGE ?= slacktide-transform:0.1.0
 
-.PHONY: help setup test check up down demo bench image clean
+.PHONY: help setup test check up down demo scale bench bench-large image clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 ## Set-up: three environments side by side. A stamp is written last, so an interrupted set-up leaves none, and is begun anew.
 
@@ -86,10 +87,25 @@ down: ## Stop the local cloud; nothing of it is left
 demo: setup ## Run an example file through the whole system, with real inference on this machine
 	@$(VENV)/bin/python -m slacktide_local.demo
 
-## The container
+scale: setup ## A million lines, a thousand of them bad, through the whole system, without an engine (some 6 minutes)
+	@$(VENV)/bin/python -m slacktide_local.scale
 
-bench: setup ## Measure the container's throughput against its engine alone
-	$(VENV)/bin/python -m bench.transform
+## Measurements: they write their tables into docs/performance.md. Their environment is made with the first of them.
+
+bench: setup $(STAMPS)/bench ## Measure validation, assembly and the container beside other packages (some 15 minutes)
+	$(VENV)/bin/python -m bench.transform --write
+	$(BENCH)/bin/python -m bench --write
+
+bench-large: $(STAMPS)/bench ## Stream 5 GB through validation once
+	$(BENCH)/bin/python -m bench.large --write
+
+$(STAMPS)/bench: $(STATE)/python requirements/bench.txt layers/core/requirements.txt
+	@echo 'setup: $(BENCH) (the packages that are measured)'
+	@$(call environment,$(BENCH))
+	@$(BENCH)/bin/python $(PIP_INSTALL) -r requirements/bench.txt
+	@touch $@
+
+## The container
 
 image: ## Build and push the SageMaker container (IMAGE=<repository>:<tag>)
 	docker build --platform linux/amd64 --tag $(IMAGE) transform

@@ -1,11 +1,13 @@
 """What every part of the tests may use: a clock, AWS in process, a whole Slacktide in process."""
 
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import boto3
 import pytest
+from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
 from fakes.clock import SettableClock
@@ -14,6 +16,11 @@ from slacktide.bucket import Bucket
 from slacktide.records import Records
 
 INDEXES = ("gsi1", "gsi2", "gsi3")
+
+# No deadlines: others share the processor. `long` is for the night: HYPOTHESIS_PROFILE=long (CONTRIBUTING.md).
+settings.register_profile("short", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("short"), max_examples=5_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """What the pipeline would find in a file, found here: the same scan, without AWS."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -11,12 +10,18 @@ import msgspec
 
 from slacktide.batch import Failure, Options
 from slacktide.codes import Code
+from slacktide.compression import Limits
+from slacktide.faults import Fault, Problem
+from slacktide.inputs import open_input
 from slacktide.lines import Line
 from slacktide.models import Model, ModelTable
-from slacktide.refusals import refuse_file, refuse_lines
+from slacktide.refusals import refuse_lines
 from slacktide.scanning import Scan
-from slacktide.validation import Checker, Fault, Request
+from slacktide.validation import Checker
 
+_JSON = msgspec.json.Encoder()
+
+DEFAULT_LIMITS = Limits()
 CONTEXT_BEFORE, CONTEXT_AFTER = 48, 24  # bytes of a line that are kept around the column of its fault
 
 
@@ -32,9 +37,10 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault, and the line around its column if it has one."""
+    """One thing that is wrong with a line, and the line around its column if it has one."""
 
-    fault: Fault
+    line: int
+    problem: Problem
     excerpt: Excerpt | None = None
 
 
@@ -64,21 +70,29 @@ class Report:
         return self.failure is None and self.invalid == 0
 
 
-def examine(blocks: Iterable[bytes], *, name: str, models: ModelTable, options: Options, most: int) -> Report:
-    """Scan a file of that name, which comes in blocks, and keep its first `most` faults.
+def examine(
+    blocks: Iterable[bytes],
+    *,
+    name: str | None,
+    models: ModelTable,
+    options: Options,
+    most: int,
+    size: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Report:
+    """Scan a file of that name and size in bytes, which comes in blocks, and keep its first `most` faults.
 
+    A file without a name is decompressed if its first bytes say that it is compressed.
     Which backends a stack has is not known here: every backend of a model's route counts as there. So
     `no_backend_for_model` is only found for a model that no backend runs in batches.
     """
-    rest = iter(blocks)
-    start = next(rest, b"")
-    refused = refuse_file(name, start)
-    if refused:
-        return Report(0, 0, [], {}, [], refused)
+    file = open_input(blocks, name=name, size=size, limits=limits)
+    if file.refusal:
+        return Report(0, 0, [], {}, [], file.refusal)
     with TemporaryFile() as ids:
         notes = _Notes(ids, most)
         scan = Scan(Checker(models.find, _possible_route, options.endpoint), notes)
-        scan.run(chain([start], rest))
+        scan.run(file.blocks)
     counts = [GroupCount(group.model, group.endpoint, len(group.members - scan.invalid)) for group in scan.groups]
     invalid = len(scan.invalid)
     return Report(
@@ -86,8 +100,8 @@ def examine(blocks: Iterable[bytes], *, name: str, models: ModelTable, options: 
         invalid=invalid,
         groups=[count for count in counts if count.lines],
         codes=dict(notes.codes.most_common()),
-        findings=sorted(notes.early + notes.late, key=lambda finding: finding.fault.line)[:most],
-        failure=refuse_lines(scan.total, invalid, options),
+        findings=sorted(notes.early + notes.late, key=lambda finding: finding.line)[:most],
+        failure=file.failure or refuse_lines(scan.total, invalid, options),
     )
 
 
@@ -106,16 +120,14 @@ class _Notes:
     early: list[Finding] = field(default_factory=list)
     late: list[Finding] = field(default_factory=list)
 
-    def keep_request(self, group: str, request: Request) -> None:
+    def keep_requests(self, group: str, numbers: Sequence[int], text: bytes) -> None:
         """Nothing is kept of a good line: the scan counts it."""
 
     def keep_fault(self, line: Line, fault: Fault) -> None:
-        self.codes[fault.code] += 1
-        if len(self.early) < self.most:
-            self.early.append(Finding(fault, _excerpt(line, fault)))
+        self._note(self.early, fault, line.content)
 
-    def keep_id(self, line: int, custom_id: str | None) -> None:  # noqa: ARG002 - there is one for each line, from 1 on
-        self.ids.write(msgspec.json.encode(custom_id) + b"\n")
+    def keep_ids(self, custom_ids: Sequence[str | None]) -> None:
+        self.ids.write(_JSON.encode_lines(custom_ids))
 
     def read_ids(self) -> Iterator[tuple[int, str | None]]:
         self.ids.seek(0)
@@ -123,16 +135,19 @@ class _Notes:
             yield number, msgspec.json.decode(text, type=str | None)
 
     def keep_late_fault(self, fault: Fault) -> None:
-        self.codes[fault.code] += 1
-        if len(self.late) < self.most:
-            self.late.append(Finding(fault))
+        self._note(self.late, fault, None)
+
+    def _note(self, findings: list[Finding], fault: Fault, content: bytes | None) -> None:
+        self.codes.update({problem.code for problem in fault.problems})
+        shown = fault.problems[: self.most - len(findings)]
+        findings += [Finding(fault.line, problem, _excerpt(content, problem)) for problem in shown]
 
 
-def _excerpt(line: Line, fault: Fault) -> Excerpt | None:
-    if line.content is None or fault.column is None:
+def _excerpt(content: bytes | None, problem: Problem) -> Excerpt | None:
+    if content is None or problem.column is None:
         return None
-    at = fault.column - 1
+    at = problem.column - 1
     first, last = max(0, at - CONTEXT_BEFORE), at + CONTEXT_AFTER
-    while 0 < first < at and line.content[first] & 0xC0 == 0x80:  # not in the middle of a UTF-8 character
+    while 0 < first < at and content[first] & 0xC0 == 0x80:  # not in the middle of a UTF-8 character
         first += 1
-    return Excerpt(line.content[first:at], line.content[at:last], first > 0, last < len(line.content))
+    return Excerpt(content[first:at], content[at:last], first > 0, last < len(content))

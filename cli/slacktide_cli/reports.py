@@ -7,7 +7,6 @@ import msgspec
 from rich.cells import cell_len
 
 from slacktide.batch import Failure, Options
-from slacktide.validation import Fault
 from slacktide_cli.preflight import Excerpt, Finding, GroupCount, Report
 
 _INDENT = "    "
@@ -16,11 +15,15 @@ _DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
 
 
 class FaultDocument(msgspec.Struct, frozen=True):
-    """One fault; `column` is the 1-based byte of the line, null where the fault has no place."""
+    """One thing that is wrong with a line, which may have several; `column` is the 1-based byte of the line.
+
+    Null are the column of a fault without place, and the `param` (the field) of a line that is no JSON.
+    """
 
     line: int
     column: int | None
     code: str
+    param: str | None
     message: str
 
 
@@ -59,7 +62,7 @@ def build_document(file: str, report: Report) -> FileDocument:
         jobs=0 if report.failure else len(report.groups),
         groups=report.groups,
         codes={str(code): count for code, count in report.codes.items()},
-        faults=[_fault_document(finding.fault) for finding in report.findings],
+        faults=[_fault_document(finding) for finding in report.findings],
         failure=report.failure,
     )
 
@@ -89,16 +92,17 @@ def _render(file: str, report: Report, options: Options, encoding: str) -> Itera
     for code, count in report.codes.items():
         yield f"{_INDENT}{count:>{width}}  {code}"
     if report.findings:
-        yield f"  The first {len(report.findings)} of {report.invalid} faults, as line:column:"
+        shown, bad = _count(len(report.findings), "fault"), _count(report.invalid, "bad line")
+        yield f"  The first {shown}, of {bad}, as line:column:"
     for finding in report.findings:
         yield from _render_finding(finding, encoding)
     yield from (f"  {sentence}" for sentence in _foresee(report, options))
 
 
 def _render_finding(finding: Finding, encoding: str) -> Iterator[str]:
-    fault = finding.fault
-    place = f"{fault.line}:{fault.column}" if fault.column else f"{fault.line}"
-    yield f"{_INDENT}{place}  {fault.code}  {fault.message}"
+    problem = finding.problem
+    place = f"{finding.line}:{problem.column}" if problem.column else f"{finding.line}"
+    yield f"{_INDENT}{place}  {problem.code}  {problem.message}"
     if finding.excerpt:
         yield from (f"{_INDENT}{_INDENT}{line}" for line in draw_excerpt(finding.excerpt, encoding))
 
@@ -136,8 +140,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _fault_document(fault: Fault) -> FaultDocument:
-    return FaultDocument(fault.line, fault.column, str(fault.code), fault.message)
+def _fault_document(finding: Finding) -> FaultDocument:
+    problem = finding.problem
+    return FaultDocument(finding.line, problem.column, str(problem.code), problem.param, problem.message)
 
 
 def _picture(character: str) -> str:

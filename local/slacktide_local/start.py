@@ -26,8 +26,9 @@ STATE = ROOT / ".slacktide"
 STACK = "slacktide"
 MINISTACK, SAGEMAKER = "ministack", "sagemaker"  # the processes, and their logs
 
-Engine = Literal["llama", "scripted"]
+Engine = Literal["llama", "scripted", "instant"]
 _ENGINE_MODULES: dict[Engine, str] = {"llama": "slacktide_local.engine", "scripted": "slacktide_local.scripted_engine"}
+_INSTANT = "slacktide_local.instant_container"  # stands for container and engine at once
 _SLOTS = 4  # requests that the local engine answers at once
 
 
@@ -103,17 +104,14 @@ class Start:
         self._start_process(MINISTACK, ministack_command(STATE / "venvs" / "cloud"), environment)
 
     def _start_sagemaker(self) -> None:
-        python = shlex.quote(sys.executable)
-        engine = f"{python} -m {_ENGINE_MODULES[self._options.engine]} --port {{port}}"
         options = {
             "--port": str(self._sagemaker_port),
             "--s3-endpoint": self._state.endpoint,
-            "--container-command": f"{python} -m slacktide_transform serve",
             "--work-dir": str(self._directory.logs / "containers"),
         }
         command = [sys.executable, "-m", "slacktide_local.sagemaker"]
         command += [word for option in options.items() for word in option]
-        command += ["--container-env", f"ENGINE_COMMAND={engine}", "--container-env", f"MAX_IN_FLIGHT={_SLOTS}"]
+        command += container_options(self._options.engine)
         environment = {
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
@@ -161,6 +159,16 @@ class Start:
     def _record(self, state: CloudState) -> None:
         self._state = state
         self._directory.write(state)
+
+
+def container_options(engine: Engine) -> list[str]:
+    """Return the stand-in's options about the container, with an engine in it."""
+    python = shlex.quote(sys.executable)
+    if engine not in _ENGINE_MODULES:
+        return ["--container-command", f"{python} -m {_INSTANT}"]
+    variables = {"ENGINE_COMMAND": f"{python} -m {_ENGINE_MODULES[engine]} --port {{port}}", "MAX_IN_FLIGHT": str(_SLOTS)}
+    named = [word for name, value in variables.items() for word in ("--container-env", f"{name}={value}")]
+    return ["--container-command", f"{python} -m slacktide_transform serve", *named]
 
 
 def health_urls(state: CloudState) -> dict[str, str]:

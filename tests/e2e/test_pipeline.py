@@ -1,5 +1,6 @@
 """A dropped file becomes one output and one error file, through the real template, machines and functions."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from e2e.stack import Stack, jsonl, request, requests
+from slacktide.compression import zstd
 from slacktide.keys import input_path, latest
 from slacktide_local.cloud import ROOT
 
@@ -96,6 +98,30 @@ def test_a_file_of_any_name_dropped_by_the_aws_command_line_works(stack: Stack, 
     assert stack.results(batch).answers.keys() == {1}
 
 
+def test_compressed_files_run_as_if_they_were_plain(stack: Stack) -> None:
+    packed = {"packed.jsonl.gz": gzip.compress(mixed_file()), "packed.jsonl.zst": zstd.compress(mixed_file())}
+    keys = [stack.drop(name, content) for name, content in packed.items()]
+    for key in keys:
+        batch = stack.wait_for_end(stack.wait_for_batch(key)[-1])
+        results = stack.results(batch)
+
+        assert batch.status == "completed"
+        assert [line.custom_id for line in results.output] == ["first", "openai", "completion", "last"]
+        assert results.codes.keys() == {3, 4, 5, 6, 8}
+        assert results.manifest["output"]["key"].startswith(f"output/{key.removeprefix('input/')}/{batch.batch_id}/")
+        assert (stack.latest(key) or {})["status"] == "completed"
+
+
+def test_a_marker_cancels_the_batch_of_a_compressed_file(stack: Stack) -> None:
+    key = stack.drop("slow.jsonl.gz", gzip.compress(jsonl(requests(40, "[[delay 5]] slow"))))
+    (batch_id,) = stack.wait_for_batch(key)
+    stack.drop("slow.jsonl.gz.cancel", b"")
+    batch = stack.wait_for_end(batch_id)
+
+    assert batch.status == "cancelled"
+    assert "batch_cancelled" in stack.results(batch).codes.values()
+
+
 def test_a_reject_file_with_a_bad_line_runs_nothing(stack: Stack) -> None:
     batch, results = stack.run("reject.jsonl", jsonl([*requests(2), "rubbish"]), **{"on-invalid": "reject"})
 
@@ -110,6 +136,7 @@ def test_a_reject_file_with_a_bad_line_runs_nothing(stack: Stack) -> None:
     [
         ("empty.jsonl", b"", "empty_file"),
         ("blank.jsonl", b"\n\r\n\n", "empty_file"),
+        ("cut.jsonl.gz", gzip.compress(mixed_file())[:-20], "unsupported_file"),
         ("zip.jsonl", b"PK\x03\x04rest", "unsupported_file"),
         ("all-bad.jsonl", b"one\ntwo\n", "invalid_lines"),
     ],

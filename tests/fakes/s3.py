@@ -74,14 +74,21 @@ class FakeS3:
         return self._put(Key, Body, Metadata or {})
 
     @external
-    def get_object(self, *, Key: str, VersionId: str | None = None, Range: str | None = None, **_: Any) -> dict[str, Any]:
-        data = self._find(Key, VersionId, missing="NoSuchKey").data or b""
-        if Range:
-            start = int(Range.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(data):
-                refuse("InvalidRange", "GetObject")
-            data = data[start:]
-        return {"Body": Body(data)}
+    def get_object(
+        self, *, Key: str, VersionId: str | None = None, Range: str | None = None, IfMatch: str | None = None, **_: Any
+    ) -> dict[str, Any]:
+        version = self._find(Key, VersionId, missing="NoSuchKey")
+        data = version.data or b""
+        if IfMatch not in {None, version.etag}:
+            refuse("PreconditionFailed", "GetObject")
+        if not Range:
+            return {"Body": Body(data), "ETag": version.etag, "ContentLength": len(data)}
+        first, last = Range.removeprefix("bytes=").split("-")
+        if int(first) >= len(data):
+            refuse("InvalidRange", "GetObject")
+        part = data[int(first) : int(last) + 1 if last else None]
+        content_range = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
+        return {"Body": Body(part), "ETag": version.etag, "ContentLength": len(part), "ContentRange": content_range}
 
     @external
     def head_object(self, *, Key: str, VersionId: str | None = None, **_: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from slacktide.keys import CANCEL_SUFFIX, DROP_SUFFIXES, INPUT_PREFIX
+from slacktide.keys import DROP_SUFFIXES, INPUT_PREFIX, MARKER_SUFFIXES
 from slacktide.settings import Settings
 
 from .document import FUNCTION, Document, as_list, default, resources, target, timeout
@@ -18,8 +18,7 @@ NO_REDRIVE = {
 }
 BUCKET_NAME = "some-bucket"
 TAKEN = [
-    *(f"{INPUT_PREFIX}{name}{suffix}" for name in ("a", "deep/er/a", "ä b+c%41") for suffix in DROP_SUFFIXES),
-    f"{INPUT_PREFIX}a.jsonl{CANCEL_SUFFIX}",
+    *(f"{INPUT_PREFIX}{name}{suffix}" for name in ("a", "deep/er/a", "ä b+c%41") for suffix in DROP_SUFFIXES + MARKER_SUFFIXES),
 ]
 LEFT = [
     "output/a.jsonl/batch_x/output.jsonl",
@@ -29,6 +28,8 @@ LEFT = [
     "input/a.json",
     "input/a.jsonl.bak",
     "input/a.cancel",
+    "input/a.gz",
+    "input/a.gz.cancel",
     "old/input/a.jsonl",
 ]
 

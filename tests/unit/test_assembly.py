@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import random
 from typing import Any
 
 import pytest
 
 from fakes.backend import Request, drop, fail, succeed
-from fakes.world import Outcome, World, force_small_steps, jsonl, request
-from slacktide.assembly import MESSAGES
+from fakes.world import Outcome, World, force_ids, force_small_steps, jsonl, request
+from slacktide.backends.protocol import Limits
 from slacktide.codes import CLASSES, Code, CodeClass
+from slacktide.results import MESSAGES
 
 FILE = jsonl(*(request(f"r{number}", "words " * number) for number in range(1, 9)), b"nonsense", request("r1"))
 
@@ -71,7 +73,7 @@ def test_an_id_tells_the_round(world: World) -> None:
     world.run()
     outcome = world.outcome()
     rounds = {line["line"]: line["id"].split(".")[1] for line in outcome.output + outcome.errors}
-    assert (rounds[1], rounds[7], rounds[9]) == ("1", "2", "0")
+    assert (rounds[1], rounds[6], rounds[7], rounds[9]) == ("1", "2", "2", "0"), "6 failed in both"
 
 
 def test_the_manifest_is_true_and_last() -> None:
@@ -190,3 +192,51 @@ def test_only_lines_that_were_never_tried_make_a_batch_expired(world: World) -> 
 def test_every_code_that_a_backend_or_a_batch_gives_has_words() -> None:
     classes = {CodeClass.REJECTED, CodeClass.TRANSIENT, CodeClass.GIVEN_UP}
     assert set(MESSAGES) >= {code for code in Code if CLASSES[code] in classes} - {Code.BUDGET_EXCEEDED}
+
+
+def test_a_success_of_a_later_part_wins_over_a_failure_that_was_written_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slacktide.collection.PART_LINES", 1)
+    world.backend.answer = lambda told, number: [*fail(400)(told, number), *succeed(told, number)]
+    outcome = world.process(jsonl(request("a"), request("b")))
+    assert [line["custom_id"] for line in outcome.output] == ["a", "b"]
+    assert outcome.errors == []
+    assert outcome.receipt["jobs"][0]["completed"] == 2
+
+
+def test_shuffled_results_come_out_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slacktide.collection.PART_LINES", 3)
+    world = World()
+    numbers = random.Random(1).sample(range(1, 41), 40)  # noqa: S311 - an order, no secret
+    held: list[bytes] = []
+
+    def hold_back(told: Request, round_number: int) -> list[bytes]:
+        """All answers at once, with the last request, in another order."""
+        held.extend(succeed(told, round_number))
+        return [held[number - 1] for number in numbers] if len(held) == 40 else []
+
+    world.backend.answer = hold_back
+    world.backend.limits = Limits(object_lines=100, object_bytes=1_000_000)
+    outcome = world.process(jsonl(*(request(f"r{number}", f"prompt {number}") for number in range(1, 41))))
+    assert [line["custom_id"] for line in outcome.output] == [f"r{number}" for number in range(1, 41)]
+    assert all(f"prompt {line['line']}" in json.dumps(line["response"]) for line in outcome.output)
+
+
+@pytest.mark.parametrize("every", [1, 3, 1_000])
+def test_the_size_of_a_step_changes_no_byte(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    force_ids(monkeypatch)
+    monkeypatch.setattr("slacktide.uploads.PART_BYTES", 300)
+    wanted = ready()
+    assemble(wanted)
+    world = ready()
+    monkeypatch.setattr("slacktide.assembly.CHECK_EVERY", every)
+    world.hurry = True
+    cursor, done = None, False
+    while not done:
+        loop = assemble(world, cursor)
+        cursor, done = loop.cursor, loop.done
+    replaced = [
+        text.replace(world.batches()[0].batch_id.encode(), wanted.batches()[0].batch_id.encode()) for text in files(world)
+    ]
+    assert replaced == list(files(wanted))

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
-from slacktide.bucket import BLOCK, Bucket
+from slacktide.bucket import Bucket
 from slacktide.errors import ConflictError, ObjectMissingError
+from slacktide.reading import BLOCK
 
 
 def test_lines_over_blocks(bucket: Bucket) -> None:

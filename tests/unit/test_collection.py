@@ -1,17 +1,25 @@
 """What a backend wrote, joined to the lines of a job: the first success of a line wins, nothing foreign gets in."""
 
 import json
+import random
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fakes.backend import Request, result, succeed
+from fakes.s3 import FakeS3
 from fakes.world import Outcome, World, force_small_steps, jsonl, request
+from slacktide import collection
 from slacktide.backends.protocol import ResultObject
 from slacktide.batch import Job, Summary
 from slacktide.bitmap import Bitmap
-from slacktide.collection import Collected, Collection
+from slacktide.bucket import Bucket
+from slacktide.codes import Code
+from slacktide.collection import Collection
+from slacktide.reading import AHEAD
+from slacktide.results import MESSAGES
 
 BATCH = "batch_" + "a" * 26
 OTHER = "batch_" + "b" * 26
@@ -23,17 +31,26 @@ def job() -> Job:
     return Job(BATCH, "r1-j1", 1, group="g1", first=1, last=LINES, total=LINES, created_at=0, **fields)
 
 
-def collect(world: World, *lines: bytes) -> tuple[dict[int, Collected], Summary, set[int]]:
+def collect(world: World, *lines: bytes) -> tuple[dict[int, Any], Summary, set[int]]:
     """Collect one object of these lines; answers what was found by line, the summary, the settled lines."""
     world.bucket.write("raw/1.out", b"".join(line + b"\n" for line in lines))
-    collection = Collection(world.bucket, job(), Bitmap.full(LINES))
+    collecting = Collection(world.bucket, job(), Bitmap.full(LINES))
     objects = iter([ResultObject("raw/1.out", 1, 1, LINES)])
-    assert collection.run(objects, after=0, is_late=lambda: False) is None
-    summary, settled = collection.finish()
-    texts = [text for part in summary.parts for text in world.bucket.lines(part.key)]
-    found = [Collected(**json.loads(text)) for text in texts]
-    assert [entry.line for entry in found] == sorted(entry.line for entry in found)
-    return {entry.line: entry for entry in found}, summary, set(settled)
+    assert collecting.run(objects, after=0, is_late=lambda: False) is None
+    summary, settled = collecting.finish()
+    found = [json.loads(text) for part in summary.parts for text in world.bucket.lines(part.key)]
+    assert [entry["line"] for entry in found] == sorted(entry["line"] for entry in found)
+    return {entry["line"]: entry for entry in found}, summary, set(settled)
+
+
+def collect_in_parts(world: World, *lines: bytes) -> tuple[Summary, set[int], list[list[tuple[int, str | None]]]]:
+    """Collect one object whose results make parts; answers the summary, the settled lines, and each part's lines and codes."""
+    world.bucket.write("raw/1.out", b"".join(text + b"\n" for text in lines))
+    collecting = Collection(world.bucket, job(), Bitmap.full(LINES))
+    collecting.run(iter([ResultObject("raw/1.out", 1, 1, LINES)]), after=0, is_late=lambda: False)
+    summary, settled = collecting.finish()
+    parts = [[json.loads(text) for text in world.bucket.lines(part.key)] for part in summary.parts]
+    return summary, set(settled), [[(it["line"], (it["error"] or {}).get("code")) for it in part] for part in parts]
 
 
 def line(number: int, status: int = 200, body: object = None) -> bytes:
@@ -64,11 +81,65 @@ def test_the_first_success_wins(world: World) -> None:
     found, summary, settled = collect(
         world, line(1, 503), line(1, body={"n": 1}), line(1, body={"n": 2}), line(1, 400), line(2, 400), line(2, 503)
     )
-    assert found[1].code is None
-    assert found[1].response == {"status_code": 200, "body": {"n": 1}, "request_id": "upstream-secret-id"}
-    assert found[2].code == "backend_rejected"
+    assert found[1]["error"] is None
+    assert found[1]["response"] == {"status_code": 200, "request_id": f"{BATCH}.1.1", "body": {"n": 1}}
+    assert found[2]["error"]["code"] == "backend_rejected"
     assert (summary.repeated, summary.completed, summary.rejected) == (4, 1, 1)
     assert settled == {1, 2}
+
+
+def test_shuffled_results_make_sorted_parts_of_bounded_size(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "PART_LINES", 2)
+    summary, settled, parts = collect_in_parts(world, line(4), line(1), line(3), line(2))
+    assert parts == [[(1, None), (4, None)], [(2, None), (3, None)]]
+    assert [(part.first, part.last) for part in summary.parts] == [(1, 4), (2, 3)]
+    assert (summary.completed, settled) == (4, {1, 2, 3, 4})
+
+
+def test_parts_are_bounded_by_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "PART_BYTES", 1)
+    _, _, parts = collect_in_parts(world, line(2), line(1))
+    assert parts == [[(2, None)], [(1, None)]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 10])
+def test_the_first_success_wins_over_parts_too(world: World, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(collection, "PART_LINES", size)
+    told = [line(1, 503), line(2, 400), line(1), line(1, body={"n": 2}), line(3, 503), line(2), line(1, 503), line(3, 400)]
+    summary, settled, parts = collect_in_parts(world, *told)
+    kept = [entry for part in parts for entry in part]
+    assert [code for number, code in kept if number == 1][-1] is None
+    assert [code for number, code in kept if number == 2][-1] is None
+    assert [code for number, code in kept if number == 3] == ["backend_error"]
+    assert (summary.completed, summary.rejected, summary.transient, summary.repeated, summary.missing) == (2, 0, 1, 5, 1)
+    assert settled == {1, 2}
+
+
+class Sink(FakeS3):
+    """Keeps no part, so that what it holds is no memory of a collection."""
+
+    def put_object(self, *, Body: bytes = b"", **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        return {"ETag": str(len(Body))}
+
+
+def test_memory_is_bounded_though_one_shuffled_object_holds_a_whole_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "PART_BYTES", 1_000_000)
+    total = 4_000
+    world = World()
+    numbers = random.Random(1).sample(range(1, total + 1), total)  # noqa: S311 - an order, no secret
+    world.bucket.write("raw", b"\n".join(line(number, body={"choices": ["x" * 20_000]}) for number in numbers))
+    sink = Sink(world.wire, world.clock, world.s3.objects)
+    collecting = Collection(Bucket(sink, "b"), job(), Bitmap.full(total))
+    tracemalloc.start()
+    collecting.run(iter([ResultObject("raw", 1, 1, total)]), after=0, is_late=lambda: False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    summary, _ = collecting.finish()
+    assert summary.completed == total
+    assert len(summary.parts) >= 80, "80 MB in parts of 1 MB"
+    # A part, the same once more as it is written, and the ranges that are read ahead, twice, since the fake cuts them out of
+    # a whole: not the 80 MB of all results.
+    assert peak < 3 * collection.PART_BYTES + 2 * (AHEAD.ahead + 1) * AHEAD.range_bytes
 
 
 FOREIGN = [
@@ -98,9 +169,9 @@ def test_what_is_foreign_or_malformed_is_dropped_and_counted(world: World, forei
 
 def test_a_line_outside_of_its_object_is_foreign(world: World) -> None:
     world.bucket.write("raw/1.out", line(3) + b"\n")
-    collection = Collection(world.bucket, job(), Bitmap.full(LINES))
-    collection.run(iter([ResultObject("raw/1.out", 1, 1, 2)]), after=0, is_late=lambda: False)
-    assert collection.finish()[0].foreign == 1
+    collecting = Collection(world.bucket, job(), Bitmap.full(LINES))
+    collecting.run(iter([ResultObject("raw/1.out", 1, 1, 2)]), after=0, is_late=lambda: False)
+    assert collecting.finish()[0].foreign == 1
 
 
 CASES: list[tuple[str, bytes, str | None, str | None]] = [
@@ -129,7 +200,8 @@ CASES: list[tuple[str, bytes, str | None, str | None]] = [
 @pytest.mark.parametrize(("text", "code", "error"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_how_a_line_went(world: World, text: bytes, code: str | None, error: str | None) -> None:
     found, summary, settled = collect(world, text)
-    assert (found[1].code, found[1].error) == (code, error)
+    told = None if code is None else {"code": code, "message": error or MESSAGES[Code(code)]}
+    assert found[1]["error"] == told
     assert settled == ({1} if code in {None, "backend_rejected"} else set())
     assert (summary.completed, summary.rejected, summary.transient) == (
         code is None,

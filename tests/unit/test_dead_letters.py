@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from fakes.world import World, jsonl, request
-from slacktide.dead_letters import DeadLetters, NotSentError
+from slacktide.dead_letters import MESSAGE_BYTES, DeadLetters, NotSentError
 
 CONTENT = jsonl(*(request(f"r{number}", model="none") for number in range(1, 26)))
 
@@ -96,3 +96,29 @@ def test_moto_agrees(world: World, batch_id: str, queue_url: str) -> None:
     assert letters.send(batch_id, cursor=None, is_late=lambda: False).done
     attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["ApproximateNumberOfMessages"])
     assert attributes["Attributes"]["ApproximateNumberOfMessages"] == "25"
+
+
+def test_a_message_is_never_too_big_for_the_queue(world: World, batch_id: str) -> None:
+    """Ten messages are at most 1 MiB together, and the line can always be found by its place."""
+    errors = world.batches()[0].results.errors
+    line = json.loads(world.s3.data(errors).splitlines()[0])
+    for length in (MESSAGE_BYTES // 2, MESSAGE_BYTES):
+        world.bucket.write(errors, json.dumps({**line, "custom_id": "x" * length}).encode() + b"\n")
+        send(world, batch_id)
+    kept, cut = world.queue.messages
+    assert kept["custom_id"] == "x" * (MESSAGE_BYTES // 2)
+    assert cut["custom_id"] is None
+    assert cut["line"] == 1
+    assert 10 * max(map(len, world.queue.bodies)) <= 1 << 20
+    assert MESSAGE_BYTES <= 256 * 1024
+
+
+def test_a_step_stops_only_behind_what_was_sent(world: World, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages go out side by side: the cursor never passes one that is still under way."""
+    monkeypatch.setattr("slacktide.dead_letters.BATCH_ENTRIES", 2)
+    monkeypatch.setattr("slacktide.dead_letters.SENDERS", 4)
+    cursor = send(world, batch_id, late=True)
+    sent = set(lines(world))
+    world.queue.bodies.clear()
+    send(world, batch_id, cursor)
+    assert sorted([*sent, *lines(world)]) == list(range(1, 26)), "each once"

@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from slacktide import dead_letters, keys
-from slacktide.assembly import ErrorBody, ResultLine
 from slacktide.batch import Batch, Failure, Job, ObjectRef, Options, StatusChange
 from slacktide.codes import CLASSES
+from slacktide.ids import RequestId
 from slacktide.notifications import DETAIL_TYPES, build_event, latest_document
 from slacktide.options import _NOT_YET, read_options
+from slacktide.results import ErrorBody, write_result
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus, JobState
 from slacktide.steps import grow
@@ -207,9 +208,9 @@ def test_the_examples_have_the_keys_and_ids_that_are_made() -> None:
 
 def test_the_lines_in_the_readme_have_the_fields_of_result_lines() -> None:
     lines = [json.loads(line) for line in re.findall(r'^(\{"id": .*)$', README, re.MULTILINE)]
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
-        assert tuple(line) == ResultLine.__struct_fields__
+        assert tuple(line) == tuple(json.loads(write_result(RequestId("batch", 1, 1), None, None)))
         assert set(line["error"] or {}) <= set(ErrorBody.__struct_fields__)
         assert line["id"].endswith(f".{line['line']}")
 

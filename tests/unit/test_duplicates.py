@@ -1,20 +1,21 @@
 """Repeated custom_ids, also where hashes meet."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slacktide import duplicates
-from slacktide.duplicates import CustomIds, confirm
+from slacktide.duplicates import CustomIds
 
 
 def repeated(custom_ids: list[str | None]) -> dict[int, int]:
     noted = CustomIds()
-    for line, custom_id in enumerate(custom_ids, 1):
-        if custom_id is not None:
-            noted.add(custom_id, line)
-    suspects = noted.suspects()
-    return confirm(suspects, enumerate(custom_ids, 1)) if suspects else {}
+    noted.extend(custom_id for custom_id in custom_ids if custom_id is not None)
+    pairs = list(noted.repeated(lambda: enumerate(custom_ids, 1)))
+    assert pairs == sorted(pairs), "in line order"
+    return dict(pairs)
 
 
 def expected(custom_ids: list[str | None]) -> dict[int, int]:
@@ -42,10 +43,36 @@ def test_ids_that_share_a_hash_are_told_apart(hashes: int, custom_ids: list[str 
         assert repeated(custom_ids) == expected(custom_ids)
 
 
-def test_a_million_lines_take_12_bytes_each() -> None:
+@given(custom_ids=IDS)
+def test_few_ids_at_once_find_the_same(custom_ids: list[str | None]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "MOST_AT_ONCE", 1)
+        assert repeated(custom_ids) == expected(custom_ids)
+
+
+def test_lines_take_8_bytes_each_and_no_second_look_without_need() -> None:
     noted = CustomIds()
-    for line in range(20_000):
-        noted.add(f"id{line}", line)
-    columns = [*noted._hashes, *noted._lines]
-    assert sum(column.itemsize * len(column) for column in columns) == 12 * 20_000
-    assert noted.suspects() == {}
+    noted.extend(f"id{line}" for line in range(20_000))
+    assert sum(bucket.itemsize * len(bucket) for bucket in noted._buckets) == 8 * 20_000
+
+    def read_ids() -> list[tuple[int, str | None]]:
+        pytest.fail("no two hashes are equal")
+
+    assert list(noted.repeated(read_ids)) == []
+
+
+def test_memory_stays_flat_when_every_id_stands_twice() -> None:
+    custom_ids = [f"id{line}" for line in range(30_000)] * 2
+    looks = 0
+
+    def read_ids() -> Iterator[tuple[int, str | None]]:
+        nonlocal looks
+        looks += 1
+        yield from enumerate(custom_ids, 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "MOST_AT_ONCE", 10_000)
+        noted = CustomIds()
+        noted.extend(custom_ids)
+        assert list(noted.repeated(read_ids)) == [(line + 30_000, line) for line in range(1, 30_001)]
+    assert looks == 3

@@ -28,7 +28,14 @@ def test_a_dropped_object() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["input/a b+c%20ü.jsonl", "input/" + "x" * 1_012 + ".jsonl", "input/ü/💥.jsonl", "input/a.jsonl.cancel"]
+    "key",
+    [
+        "input/a b+c%20ü.jsonl",
+        "input/" + "x" * 1_012 + ".jsonl",
+        "input/ü/💥.jsonl",
+        "input/a.jsonl.cancel",
+        "input/a.jsonl.gz.cancel",
+    ],
 )
 def test_keys_are_taken_as_they_are(key: str) -> None:
     found = read_event(changed(detail__object__key=key), BUCKET)

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from slacktide.codes import Code
-from slacktide.duplicates import CustomIds, confirm
+from slacktide.duplicates import CustomIds
+from slacktide.faults import Fault
 from slacktide.lines import read_lines
 from slacktide.models import shipped_models
-from slacktide.validation import Checker, Fault
+from slacktide.validation import Checker
 from slacktide_cli.models import rewrite_models
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -32,10 +33,8 @@ def find_faults(lines: Iterable[bytes]) -> dict[int, Code]:
     """Line number and code of each fault, those included that only the whole file shows."""
     outcomes = [CHECKER.check(line) for line in read_lines(lines)]
     ids = CustomIds()
-    for outcome in outcomes:
-        if outcome.custom_id is not None:
-            ids.add(outcome.custom_id, outcome.line)
-    repeated = confirm(ids.suspects(), [(outcome.line, outcome.custom_id) for outcome in outcomes])
+    ids.extend(outcome.custom_id for outcome in outcomes if outcome.custom_id is not None)
+    repeated = dict(ids.repeated(lambda: [(outcome.line, outcome.custom_id) for outcome in outcomes]))
     faults = {outcome.line: outcome.code for outcome in outcomes if isinstance(outcome, Fault)}
     return dict(sorted({**dict.fromkeys(repeated, Code.DUPLICATE_CUSTOM_ID), **faults}.items()))
 

@@ -2,13 +2,17 @@
 
 import gzip
 import json
+from collections.abc import Iterator
+from hashlib import shake_128
 from typing import Any
 
+import msgspec
 import pytest
 
 from fakes.wire import Killed
-from fakes.world import World, jsonl, request
+from fakes.world import SETTINGS, World, jsonl, request
 from slacktide.batch import LineIndex
+from slacktide.compression import zstd
 from slacktide.errors import LeaseHeldError
 from slacktide.ids import BATCH_ID
 from slacktide.line_store import Validation
@@ -140,8 +144,13 @@ class TestRefused:
             (b"", "a.jsonl", "empty_file"),
             (b"\n \r\n", "a.jsonl", "empty_file"),
             (b"\xef\xbb\xbf", "a.jsonl", "empty_file"),
-            (gzip.compress(GOOD), "a.jsonl.gz", "unsupported_file"),
-            (gzip.compress(GOOD), "a.jsonl", "unsupported_file"),
+            (b"", "a.jsonl.gz", "empty_file"),
+            (gzip.compress(b"\n", mtime=0), "a.jsonl.gz", "empty_file"),
+            (zstd.compress(b""), "a.jsonl.zst", "empty_file"),
+            (gzip.compress(GOOD, mtime=0), "a.jsonl", "unsupported_file"),
+            (gzip.compress(GOOD, mtime=0), "a.jsonl.zst", "unsupported_file"),
+            (GOOD, "a.jsonl.gz", "unsupported_file"),
+            (gzip.compress(b"PAR1x", mtime=0), "a.jsonl.gz", "unsupported_file"),
             (b"(\xb5/\xfdx", "a.jsonl", "unsupported_file"),
             (b"PK\x03\x04x", "a.jsonl", "unsupported_file"),
             (b"PAR1x", "a.jsonl", "unsupported_file"),
@@ -171,6 +180,101 @@ class TestRefused:
         world.backend.models = frozenset()
         assert refusal(world, world.drop(GOOD)) == "invalid_lines"
         assert set(world.outcome().codes.values()) == {"no_backend_for_model"}
+
+
+def bundle(count: int) -> bytes:
+    """Lines that compress badly, the third of them bad."""
+    lines = [request(f"r{n}", shake_128(b"%d" % n).hexdigest(300)) for n in range(1, count + 1)]
+    return jsonl(*lines[:2], b"nonsense", *lines[3:])
+
+
+class TestCompressed:
+    @pytest.mark.parametrize("path", ["deep/a.jsonl.gz", "deep/a.jsonl.zst"])
+    def test_it_runs_as_if_it_were_plain(self, world: World, path: str) -> None:
+        pack = gzip.compress if path.endswith(".gz") else zstd.compress
+        outcome = world.process(pack(GOOD) + pack(b"nonsense\n" + jsonl(request("c"))), path)
+        assert [line["custom_id"] for line in outcome.output] == ["a", "b", "c"]
+        assert outcome.codes == {3: "invalid_json_line"}
+        assert outcome.manifest["output"]["key"] == f"output/{path}/{outcome.batch.batch_id}/output.jsonl"
+        assert outcome.manifest["input"]["key"] == f"input/{path}"
+        assert world.s3.keys("output/")[-1] == f"output/{path}/latest.json"
+
+    @pytest.mark.parametrize("path", ["a.jsonl.gz", "a.jsonl.zst"])
+    def test_the_lines_before_a_damage_are_accounted_for_and_none_runs(self, world: World, path: str) -> None:
+        pack = gzip.compress if path.endswith(".gz") else zstd.compress
+        packed = pack(bundle(1_000))
+        assert refusal(world, world.drop(packed[: len(packed) // 2], path)) == "unsupported_file"
+        outcome = world.outcome()
+        total = outcome.batch.total
+        assert f"after byte {len(packed) // 2}. Compress the file again" in outcome.manifest["error"]["message"]
+        assert 300 < total < 700
+        assert [line["custom_id"] for line in outcome.errors] == ["r1", "r2", None, *(f"r{n}" for n in range(4, total + 1))]
+        assert outcome.codes == dict.fromkeys(range(1, total + 1), "batch_failed") | {3: "invalid_json_line"}
+        assert (outcome.batch.invalid, outcome.batch.failed) == (1, total)
+
+    def test_a_file_damaged_before_its_first_line_ends_has_no_lines(self, world: World) -> None:
+        assert refusal(world, world.drop(gzip.compress(GOOD)[:20], "a.jsonl.gz")) == "unsupported_file"
+        assert world.outcome().batch.total == 0
+
+    def test_a_damage_decides_whatever_the_lines_are(self, world: World) -> None:
+        packed = gzip.compress(b"x\ny\n")[:-1]
+        assert refusal(world, world.drop(packed, "a.jsonl.gz", on_invalid="reject")) == "unsupported_file"
+        assert world.outcome().codes == {1: "invalid_json_line", 2: "invalid_json_line"}
+
+
+@pytest.mark.parametrize(("allowed", "codes"), [(True, {}), (False, {2: "invalid_request"})])
+def test_the_stack_decides_whether_media_may_be_named_by_url(allowed: bool, codes: dict[int, str]) -> None:
+    def look_at(url: str) -> list[dict[str, Any]]:
+        return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+
+    data, url = "data:image/png;base64,iVBORw0KGgo=", "https://example.com/a.png"
+    world = World(settings=msgspec.structs.replace(SETTINGS, allow_media_urls=allowed))
+    outcome = world.process(jsonl(request("a", messages=look_at(data)), request("b", messages=look_at(url))))
+    assert outcome.codes == codes
+
+
+def million(name: str) -> bytes:
+    """A good line of 1,000,000 bytes."""
+    line = jsonl(request(name))
+    return line.replace(b"hello", b"hello" + b"x" * (1_000_000 - len(line)))
+
+
+class TestTooLarge:
+    SMALL = msgspec.structs.replace(SETTINGS, largest_input_megabytes=1, largest_input_ratio=500)
+
+    @pytest.mark.parametrize("path", ["a.jsonl", "a.jsonl.gz"])
+    def test_an_object_above_the_limit_is_not_read(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = World(settings=self.SMALL)
+        event = world.drop(million("a") + b"\n", path)
+
+        def refuse(*_: Any) -> Iterator[bytes]:
+            raise AssertionError("the input is read")
+            yield b""
+
+        with monkeypatch.context() as patch:
+            patch.setattr("slacktide.bucket.Bucket.stream", refuse)
+            accept(world, event)
+        assert refusal(world, event) == "unsupported_file"
+        assert "more than 1000000 bytes" in world.outcome().manifest["error"]["message"]
+        assert world.outcome().batch.total == 0
+
+    def test_an_object_at_the_limit_runs(self) -> None:
+        assert World(settings=self.SMALL).process(million("a")).batch.completed == 1
+
+    def test_a_compressed_file_counts_as_what_it_holds(self) -> None:
+        packed = gzip.compress(million("a")) + gzip.compress(million("b"))
+        world = World(settings=self.SMALL)
+        assert refusal(world, world.drop(packed, "a.jsonl.gz")) == "unsupported_file"
+        assert world.outcome().codes == {1: "batch_failed"}, "the line of the first member"
+        world = World(settings=msgspec.structs.replace(self.SMALL, largest_input_megabytes=2))
+        assert world.process(packed, "a.jsonl.gz").batch.completed == 2
+
+    def test_a_bomb_ends_early(self) -> None:
+        world = World(settings=msgspec.structs.replace(self.SMALL, largest_input_megabytes=1_000))
+        bomb = gzip.compress(GOOD) + gzip.compress(bytes(30_000_000))
+        assert refusal(world, world.drop(bomb, "a.jsonl.gz")) == "unsupported_file"
+        assert "LargestInputRatio" in world.outcome().manifest["error"]["message"]
+        assert world.outcome().codes[1] == world.outcome().codes[2] == "batch_failed"
 
 
 class TestLines:

@@ -45,5 +45,5 @@ def test_a_job_has_its_own_prefixes() -> None:
     assert job.prefix == f"batches/{BATCH}/rounds/12/r12-j3/"
     assert job.input_object(1, 2).startswith(job.input)
     assert len({job.input, job.raw(1), job.raw(2)}) == 3
-    others = (job.raw(1), job.collected(1, 2), job.summary, job.settled, job.checkpoint(3))
+    others = (job.raw(1), job.collected(1), job.summary, job.settled, job.checkpoint(3))
     assert not [key for key in others if key.startswith(job.input)], "a backend reads all of the input prefix"

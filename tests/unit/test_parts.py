@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 from fakes.world import World
 from slacktide import parts
 from slacktide.batch import Part
-from slacktide.parts import Merge, PartWriter, read_parts
+from slacktide.parts import Merge, PartWriter, Sequence, read_parts
 
 
 class Entry(msgspec.Struct):
     line: int
     source: int = 0
+
+
+def read(text: bytes) -> tuple[int, Entry]:
+    entry = msgspec.json.decode(text, type=Entry)
+    return entry.line, entry
 
 
 def write(world: World, name: str, numbers: list[int], source: int = 0) -> list[Part]:
@@ -45,16 +50,38 @@ def test_a_merge_finds_every_entry_of_a_line(sources: list[set[int]], start: int
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "PART_LINES", size)
         world = World()
-        sequences = [write(world, f"s{number}", sorted(lines), number) for number, lines in enumerate(sources)]
-        merge = Merge(world.bucket, sequences, Entry, start)
+        written = [write(world, f"s{number}", sorted(lines), number) for number, lines in enumerate(sources)]
+        merge = Merge(world.bucket, [Sequence(parts, read) for parts in written], start)
         for line in range(start, 31):
-            found = sorted(entry.source for entry in merge.take(line))
+            found = [entry.source for entry in merge.take(line)]
             assert found == [number for number, lines in enumerate(sources) if line in lines]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sets(st.integers(1, 30), min_size=1)), max_size=8), st.integers(1, 30))
+def test_a_merge_takes_parts_that_overlap(written: list[tuple[int, set[int]]], start: int) -> None:
+    """Each part has its sequence; entries of a line come in the order of sequences, then of parts."""
+    world = World()
+    sequences: dict[int, list[Part]] = {0: [], 1: [], 2: []}
+    for number, (sequence, lines) in enumerate(written):
+        sequences[sequence] += write(world, f"p{number}", sorted(lines), number)
+    merge = Merge(world.bucket, [Sequence(listed, read) for listed in sequences.values()], start)
+    order = sorted(range(len(written)), key=lambda number: written[number][0])
+    for line in range(start, 31):
+        held = [number for number in order if line in written[number][1]]
+        assert merge.next <= line or not held, "nothing is below `next`"
+        assert [entry.source for entry in merge.take(line)] == held
+
+
+def test_parts_that_are_open_at_once_share_the_memory() -> None:
+    beside, after = [Part("k", 1, 100)] * 64, [Part("k", n, n) for n in range(1, 65)]
+    assert 64 * 2 * parts._window(beside).range_bytes == parts.MERGE_BYTES
+    assert parts._window(after).range_bytes == parts.LARGEST_RANGE
+    assert parts._window([]).range_bytes == parts.LARGEST_RANGE
 
 
 def test_a_merge_opens_a_part_only_when_its_lines_come_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_LINES", 1)
-    merge = Merge(world.bucket, [write(world, "a", [1, 10])], Entry, 1)
+    merge = Merge(world.bucket, [Sequence(write(world, "a", [1, 10]), read)], 1)
     with world.wire.invocation("test"):
         assert len(merge.take(1)) == 1
         assert len(world.wire.calls) == 1

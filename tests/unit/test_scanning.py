@@ -1,13 +1,14 @@
 """The scan hands every line to its sink once, in order, and knows what the sink need not keep."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fakes.world import jsonl, request
+from slacktide.faults import Fault
 from slacktide.lines import Line
 from slacktide.models import shipped_models
 from slacktide.scanning import Scan
-from slacktide.validation import Checker, Fault, Request
+from slacktide.validation import Checker
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -18,17 +19,19 @@ class ListSink:
     requests: list[tuple[str, int]] = field(default_factory=list)
     faults: list[tuple[bytes | None, Fault]] = field(default_factory=list)
     late: list[Fault] = field(default_factory=list)
+    texts: list[tuple[int, bytes]] = field(default_factory=list)
     ids: list[tuple[int, str | None]] = field(default_factory=list)
     readings: int = 0
 
-    def keep_request(self, group: str, request: Request) -> None:
-        self.requests.append((group, request.line))
+    def keep_requests(self, group: str, numbers: Sequence[int], text: bytes) -> None:
+        self.requests += [(group, number) for number in numbers]
+        self.texts += zip(numbers, text.splitlines(), strict=True)
 
     def keep_fault(self, line: Line, fault: Fault) -> None:
         self.faults.append((line.content, fault))
 
-    def keep_id(self, line: int, custom_id: str | None) -> None:
-        self.ids.append((line, custom_id))
+    def keep_ids(self, custom_ids: Sequence[str | None]) -> None:
+        self.ids += enumerate(custom_ids, len(self.ids) + 1)
 
     def read_ids(self) -> Iterator[tuple[int, str | None]]:
         self.readings += 1
@@ -63,7 +66,7 @@ def test_lines_go_to_their_groups_and_faults_to_theirs() -> None:
 
 def test_a_repeated_id_is_a_late_fault_and_its_line_invalid() -> None:
     scanned, sink = scan(jsonl(request("a"), request("b"), request("a"), request("a", temperature=9)))
-    assert [(fault.line, fault.code) for fault in sink.late] == [(3, "duplicate_custom_id")]
+    assert [(fault.line, fault.code) for fault in sink.late] == [(3, "duplicate_custom_id"), (4, "duplicate_custom_id")]
     assert "line 1 already" in sink.late[0].message
     assert list(scanned.invalid) == [3, 4], "line 4 has a fault of its own"
     assert list(scanned.groups[0].members - scanned.invalid) == [1, 2]

@@ -80,3 +80,20 @@ def test_moto_agrees(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
         upload.write(line)
         upload = begin(bucket, upload.suspend())
     assert is_whole(bucket, upload.complete())
+
+
+def test_parts_are_the_same_however_the_lines_are_handed_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that is repeated from another cursor overwrites its own parts, and no mixture can come about."""
+    monkeypatch.setattr(uploads, "PART_BYTES", 30)
+    seen: list[dict[int, bytes]] = []
+    for size, step in [(1, 1), (3, 6), (40, 40), (7, 14)]:
+        upload = begin(world.bucket)
+        for first in range(0, 40, size):
+            upload.write(b"".join(LINES[first : first + size]))
+            if first % step == 0:
+                upload = begin(world.bucket, upload.suspend())
+        upload.suspend()
+        seen.append(list(world.s3.uploads.values())[-1])
+        assert is_whole(world.bucket, upload.complete())
+    assert all(sent == seen[0] for sent in seen)
+    assert set(map(len, seen[0].values())) == {30, len(WHOLE) % 30}

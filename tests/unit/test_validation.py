@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from fakes.world import request
 from slacktide.codes import CLASSES, Code, CodeClass
+from slacktide.faults import Fault
 from slacktide.lines import Line
 from slacktide.models import parse_models
-from slacktide.validation import Checker, Fault, Request
+from slacktide.validation import Checker, Request
 
 CANARY = "canary7f3a"
 MODELS = parse_models("""
@@ -40,6 +41,8 @@ backends.together.id = "m"
 CHECKER = Checker(MODELS.find, lambda model: [name for name in model.route if name == "sagemaker"])
 MESSAGES = [{"role": "user", "content": CANARY}]
 
+CALL = {"id": "call1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
 
 def check(content: Any, checker: Checker = CHECKER) -> Request | Fault:
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -64,7 +67,7 @@ GOOD: dict[str, Any] = {
     "unknown parameter": body(top_k=3),
     "unknown field": body() | {"note": 1},
     "parts": body(messages=[{"role": "user", "content": [{"type": "text", "text": "x"}]}]),
-    "tool call": body(messages=[{"role": "assistant", "content": None, "tool_calls": [{}]}, *MESSAGES]),
+    "tool call": body(messages=[{"role": "assistant", "content": None, "tool_calls": [CALL]}, *MESSAGES]),
     "odd ids": {"custom_id": "../__proto__<script>ü💥", "body": body()["body"]},
     "64 characters": {"custom_id": "ü" * 64, "body": body()["body"]},
 }
@@ -85,7 +88,7 @@ TEXT = json.dumps(body()).encode()
 DEEP = "[" * 100_000
 FAULTS: list[tuple[str, Any, Code, int | None]] = [
     ("no JSON", CANARY.encode(), Code.INVALID_JSON_LINE, 1),
-    ("cut short", b'{"custom_id":"' + CANARY.encode(), Code.INVALID_JSON_LINE, 25),
+    ("cut short", b'{"custom_id":"' + CANARY.encode(), Code.INVALID_JSON_LINE, 14),
     ("two values", b"{}{}", Code.INVALID_JSON_LINE, None),
     ("blank", b"", Code.INVALID_JSON_LINE, 1),
     ("no object", [CANARY], Code.INVALID_REQUEST, 1),
@@ -94,13 +97,13 @@ FAULTS: list[tuple[str, Any, Code, int | None]] = [
     ("not UTF-8 in a field that is skipped", b'{"x":"\xff"}', Code.INVALID_ENCODING, 7),
     ("UTF-16", json.dumps(body()).encode("utf-16-le"), Code.INVALID_ENCODING, 2),
     ("NUL", b'{"custom_id":"a\0"}', Code.INVALID_ENCODING, 16),
-    ("depth bomb", DEEP.encode(), Code.INVALID_REQUEST, 1),
+    ("depth bomb", DEEP.encode(), Code.INVALID_JSON_LINE, 101),
     ("depth bomb in a skipped field", b'{"x":' + DEEP.encode(), Code.INVALID_JSON_LINE, None),
     ("depth bomb in the body", raw('"x":' + DEEP + "]" * 100_000), Code.INVALID_JSON_LINE, None),
     ("lone surrogate", raw('"x":"\\ud800"'), Code.INVALID_JSON_LINE, None),
     ("NaN", raw('"x":NaN'), Code.INVALID_JSON_LINE, None),
     ("Infinity", raw('"x":-Infinity'), Code.INVALID_JSON_LINE, None),
-    ("5,000 digits", raw('"x":' + "9" * 5_000), Code.INVALID_REQUEST, None),
+    ("5,000 digits", raw('"x":' + "9" * 5_000), Code.INVALID_JSON_LINE, 92),
     ("5,000 digits in a skipped field", b'{"n":' + b"9" * 5_000 + b"," + TEXT[1:], Code.INVALID_JSON_LINE, None),
     ("a name twice in the body", raw('"model":"smollm2"'), Code.INVALID_JSON_LINE, None),
     ("a name twice, deep", raw(f'"x":[{{"{CANARY}":1,"{CANARY}":2}}]'), Code.INVALID_JSON_LINE, None),

@@ -84,17 +84,25 @@ def read_arguments(*, on_invalid: str | None, max_invalid_ratio: float | None, e
 
 def read_report(file: str, *, model: str | None, options: Options, most: int, notices: Console) -> Report:
     """Examine one file, with a progress bar if it is big. Raises UsageError when it cannot be read."""
-    name = "stdin.jsonl" if file == STANDARD_INPUT else Path(file).name
-    if not name.endswith(DROP_SUFFIXES):
+    name = _name(file, model)
+    if name is not None and not name.endswith(DROP_SUFFIXES):
         endings = ", ".join(DROP_SUFFIXES)
         raise UsageError(f"{file}: a dropped file ends in {endings}. Rename it, or give its content to `slacktide validate -`.")
-    if model is not None and not name.endswith(_PLAIN_SUFFIX):
+    if name is not None and model is not None and not name.endswith(_PLAIN_SUFFIX):
         raise UsageError(f"--model reads the lines of {_PLAIN_SUFFIX} files; {file} is none. Decompress it first.")
     try:
         with _open(file) as content, _progress(content, file, notices) as moved:
-            return examine(_read(content, model, moved), name=name, models=shipped_models(), options=options, most=most)
+            pieces, size = _read(content, model, moved), os.fstat(content.fileno()).st_size or None  # a pipe has none
+            return examine(pieces, name=name, size=size, models=shipped_models(), options=options, most=most)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
+
+
+def _name(file: str, model: str | None) -> str | None:
+    """The name that says whether a file is compressed; the standard input has none, and shows it by its first bytes."""
+    if file != STANDARD_INPUT:
+        return Path(file).name
+    return None if model is None else f"stdin{_PLAIN_SUFFIX}"  # models can be rewritten in plain lines only
 
 
 def _read(content: IO[bytes], model: str | None, moved: Callable[[int], None]) -> Iterable[bytes]:

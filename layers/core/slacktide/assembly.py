@@ -1,53 +1,37 @@
 """Assemble: every input line ends in exactly one of output and error file, in input order; the manifest commits them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 
 from slacktide.batch import Batch, Failure, Job, LineIndex, Summary
 from slacktide.bucket import Bucket
 from slacktide.codes import CLASSES, Code, CodeClass
-from slacktide.collection import Collected
 from slacktide.errors import ConflictError, ObjectMissingError
+from slacktide.faults import Fault
 from slacktide.ids import RequestId
 from slacktide.notifications import Announcer, counts_of, error_of, rfc3339
-from slacktide.parts import Merge, read_parts
+from slacktide.parts import Merge, Sequence, read_parts
 from slacktide.records import Records
+from slacktide.results import (
+    MESSAGES,
+    ErrorBody,
+    give_custom_id,
+    is_success,
+    join_faults,
+    read_code,
+    read_fault,
+    result_reader,
+    write_result,
+)
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus, JobState
 from slacktide.steps import Loop
 from slacktide.uploads import Upload, UploadLostError, UploadState, Written
-from slacktide.validation import Fault
 
-CHECK_EVERY = 1_000  # lines between two looks at the clock
-
-MESSAGES = {
-    Code.BATCH_FAILED: "The batch failed before this request was run.",
-    Code.BATCH_EXPIRED: "The completion window of the batch ended before this request was done.",
-    Code.BATCH_CANCELLED: "The batch was cancelled before this request was done.",
-    Code.MISSING_RESULT: "No backend answered this request.",
-    Code.BACKEND_ERROR: "The backend could not answer this request.",
-    Code.BACKEND_REJECTED: "The backend refused this request.",
-}
-
-
-class ErrorBody(msgspec.Struct, frozen=True):
-    """Why a line is in the error file."""
-
-    code: Code
-    message: str
-    column: int | msgspec.UnsetType = msgspec.UNSET
-
-
-class ResultLine(msgspec.Struct, frozen=True):
-    """A line of the output or of the error file; `id` is batch, round (0: never run) and line."""
-
-    id: str
-    custom_id: msgspec.Raw
-    line: int
-    response: dict[str, object] | None
-    error: ErrorBody | None
+CHECK_EVERY = 1_000  # lines written at once, and between two looks at the clock
 
 
 class _Cursor(msgspec.Struct, frozen=True):
@@ -65,6 +49,36 @@ class _Run:
     errors: Upload
     line: int = 1
     given_up: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    """What became of each line: its fault, else its first success, else its refusal, else why it was given up."""
+
+    batch: Batch
+    faults: Merge[Fault]
+    collected: Merge[bytes]  # in the order of rounds
+
+    def line(self, line: int) -> bytes:
+        """The result of a line, without its custom_id; lines must rise from call to call."""
+        results = self.collected.take(line)
+        if line >= self.faults.next and (faults := self.faults.take(line)):
+            return write_result(RequestId(self.batch.batch_id, 0, line), None, join_faults(faults))
+        if len(results) == 1 and is_success(results[0]):  # by far the most
+            return results[0]
+        return self._decisive(results) or self._given_up(line)
+
+    def _decisive(self, results: list[bytes]) -> bytes | None:
+        """The result that decides about a line; None when the line is given up, or nothing came back."""
+        successes = [result for result in results if is_success(result)]
+        refusals = [result for result in results if not successes and CLASSES[read_code(result)] is CodeClass.REJECTED]
+        if successes or refusals:
+            return (successes or refusals)[0]
+        return results[-1] if results and self.batch.give_up is None else None
+
+    def _given_up(self, line: int) -> bytes:
+        code = self.batch.give_up or Code.MISSING_RESULT
+        return write_result(RequestId(self.batch.batch_id, 0, line), None, ErrorBody(code, MESSAGES[code]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +103,8 @@ class Assembler:
         jobs = [job for job in self.records.jobs(batch_id) if job.state is JobState.SETTLED]
         run = self._resume(batch, cursor)
         try:
-            for line in self._lines(batch, index, jobs, run):
-                if line % CHECK_EVERY == 0 and line < index.total and is_late():
-                    return Loop(done=False, cursor=_save(run))
+            if not self._write_lines(batch, index, jobs, run, is_late):
+                return Loop(done=False, cursor=_save(run))
             output, errors = run.output.complete(), run.errors.complete()
         except UploadLostError:
             return Loop(done=False)  # from the start
@@ -145,22 +158,36 @@ class Assembler:
         )
         return _Run(output, errors, cursor.line, cursor.given_up) if cursor else _Run(output, errors)
 
-    def _lines(self, batch: Batch, index: LineIndex, jobs: list[Job], run: _Run) -> Iterator[int]:
-        """Write every line from `run.line` on to its file; yields the number of each written line."""
-        faults = Merge(self.bucket, [index.faults, index.late_faults], Fault, run.line)
-        parts = [self.bucket.read_json(job.keys.summary, Summary).parts for job in jobs]
-        collected = Merge(self.bucket, parts, Collected, run.line)
-        first = next((part.first for part in index.custom_ids if part.last >= run.line), 1)
-        for line, custom_id in enumerate(read_parts(self.bucket, index.custom_ids, run.line), first):
-            if line < run.line:
-                continue
-            result = _settle(batch, line, custom_id, faults.take(line), collected.take(line))
-            text = msgspec.json.encode(result) + b"\n"
-            (run.output if result.error is None else run.errors).write(text)
-            if result.error and CLASSES[result.error.code] is CodeClass.GIVEN_UP:
-                run.given_up += 1
-            run.line = line + 1
-            yield line
+    def _write_lines(self, batch: Batch, index: LineIndex, jobs: list[Job], run: _Run, is_late: Callable[[], bool]) -> bool:
+        """Write every line from `run.line` on to its file; False when it became late before the last."""
+        settlement = self._settlement(batch, index, jobs, run.line)
+        first = next((part.first for part in index.custom_ids if part.last >= run.line), run.line)
+        custom_ids = islice(read_parts(self.bucket, index.custom_ids, run.line), run.line - first, None)
+        while block := list(islice(custom_ids, CHECK_EVERY)):
+            good: list[bytes] = []
+            bad: list[bytes] = []
+            for line, custom_id in enumerate(block, run.line):
+                result = settlement.line(line)
+                text = give_custom_id(result, custom_id)
+                if is_success(result):
+                    good.append(text)
+                else:
+                    bad.append(text)
+                    run.given_up += CLASSES[read_code(result)] is CodeClass.GIVEN_UP
+            run.output.write(_joined(good))
+            run.errors.write(_joined(bad))
+            run.line += len(block)
+            if run.line <= index.total and is_late():
+                return False
+        return True
+
+    def _settlement(self, batch: Batch, index: LineIndex, jobs: list[Job], start: int) -> _Settlement:
+        faults = [Sequence(parts, read_fault) for parts in (index.faults, index.late_faults)]
+        collected = [
+            Sequence(self.bucket.read_json(job.keys.summary, Summary).parts, result_reader(batch.batch_id, job.round))
+            for job in sorted(jobs, key=lambda job: job.round)
+        ]
+        return _Settlement(batch, Merge(self.bucket, faults, start), Merge(self.bucket, collected, start))
 
     def _commit(self, batch: Batch, jobs: list[Job], run: _Run, output: Written, errors: Written) -> None:
         outcome = _outcome(batch, run.given_up)
@@ -248,39 +275,5 @@ def _outcome(batch: Batch, given_up: int) -> BatchStatus:
     return BatchStatus.EXPIRED if given_up else BatchStatus.COMPLETED
 
 
-def _settle(batch: Batch, line: int, custom_id: bytes, faults: list[Fault], collected: list[Collected]) -> ResultLine:
-    """What becomes of a line: its fault, else its first success, else its refusal, else why it was given up."""
-    if faults:
-        fault = faults[0]
-        column = msgspec.UNSET if fault.column is None else fault.column
-        entry, error = None, ErrorBody(fault.code, fault.message, column)
-    else:
-        entry = _decisive(batch, collected)
-        error = _error(batch, entry)
-    request = str(RequestId(batch.batch_id, entry.round if entry else 0, line))
-    return ResultLine(request, msgspec.Raw(custom_id), line, _response(request, entry), error)
-
-
-def _decisive(batch: Batch, collected: list[Collected]) -> Collected | None:
-    """The entry that decides about a line; None when the line is given up, or nothing came back."""
-    rounds = sorted(collected, key=lambda entry: entry.round)
-    successes = [entry for entry in rounds if entry.code is None]
-    refusals = [entry for entry in rounds if entry.code is not None and CLASSES[entry.code] is CodeClass.REJECTED]
-    if successes or refusals:
-        return (successes or refusals)[0]
-    return rounds[-1] if rounds and batch.give_up is None else None
-
-
-def _error(batch: Batch, entry: Collected | None) -> ErrorBody | None:
-    if entry is None:
-        code = batch.give_up or Code.MISSING_RESULT
-        return ErrorBody(code, MESSAGES[code])
-    return ErrorBody(entry.code, entry.error or MESSAGES[entry.code]) if entry.code else None
-
-
-def _response(request: str, entry: Collected | None) -> dict[str, object] | None:
-    if entry is None or entry.response is None:
-        return None
-    response = entry.response
-    # The request id is ours: an upstream's own ids stay with it.
-    return {"status_code": response.status_code, "request_id": request, "body": response.body}
+def _joined(lines: list[bytes]) -> bytes:
+    return b"\n".join([*lines, b""])

@@ -157,7 +157,7 @@ class LineIndex(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What came back from a job: collected parts in line order, counts of lines, tokens."""
+    """What came back from a job: collected parts, each in line order, counts of lines, tokens."""
 
     parts: list[Part]
     completed: int = 0

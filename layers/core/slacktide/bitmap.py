@@ -26,6 +26,14 @@ class Bitmap:
             raise ValueError(f"line {line} is not between 1 and {self.size}")
         self._bits[(line - 1) >> 3] |= 1 << ((line - 1) & 7)
 
+    def add_range(self, first: int, last: int) -> None:
+        """Put the lines from `first` to `last` in, and make room for them."""
+        self.grow(last)
+        start, end = (first - 1) >> 3, (last + 7) >> 3  # bytes
+        lines = ((1 << (last - first + 1)) - 1) << ((first - 1) & 7)
+        bits = int.from_bytes(self._bits[start:end], "little") | lines
+        self._bits[start:end] = bits.to_bytes(end - start, "little")
+
     def grow(self, size: int) -> None:
         """Make room for lines up to `size`."""
         self.size = max(self.size, size)

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 from botocore.exceptions import ClientError
 
 from slacktide.errors import ConflictError, ObjectMissingError
+from slacktide.reading import AHEAD, Reader, Window
 
 T = TypeVar("T")
 
-BLOCK = 1 << 16  # bytes read at once
 _MISSING = {"NoSuchKey", "NoSuchVersion", "404", "NotFound"}
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
@@ -47,25 +48,37 @@ class Bucket:
                     return version["VersionId"]
         return None
 
-    def stream(self, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
-        """The content of an object from byte `start` on, in blocks."""
-        extra: dict[str, str] = {"VersionId": version_id} if version_id else {}
-        if start:
-            extra["Range"] = f"bytes={start}-"
-        yield from self._open(key, extra).iter_chunks(BLOCK)
+    def stream(self, key: str, version_id: str | None = None, start: int = 0, window: Window = AHEAD) -> Iterator[bytes]:
+        """The content of an object from byte `start` on, in blocks of 64 KB; nothing where it ends before.
 
-    def lines(self, key: str, start: int = 0) -> Iterator[bytes]:
+        Raises ObjectMissingError, ConflictError if it is replaced meanwhile, and BrokenReadError.
+        """
+        version = {"VersionId": version_id} if version_id else {}
+        try:
+            yield from Reader(partial(self._get, key, **version), window).blocks(start)
+        except ClientError as error:
+            if error_code(error) == "InvalidRange":  # an empty object has no ranges
+                return
+            if error_code(error) in _CHANGED:
+                raise ConflictError(f"s3://{self.name}/{key} was written by somebody else while it was read") from error
+            raise
+
+    def lines(self, key: str, start: int = 0, window: Window = AHEAD) -> Iterator[bytes]:
         """The lines of an object that we wrote, without their line feeds."""
-        tail = b""
-        for block in self.stream(key, start=start):
-            *lines, tail = (tail + block).split(b"\n")
-            yield from lines
-        if tail:
+        begun: list[bytes] = []  # joined once, so that a line of many blocks costs no more than its length
+        for block in self.stream(key, start=start, window=window):
+            first, *lines = block.split(b"\n")
+            begun.append(first)
+            if lines:
+                yield b"".join(begun)
+                begun = [lines.pop()]
+                yield from lines
+        if tail := b"".join(begun):
             yield tail
 
     def read(self, key: str) -> bytes:
         """The whole of a small object."""
-        return self._open(key, {}).read()
+        return self._get(key)["Body"].read()
 
     def read_json(self, key: str, kind: type[T]) -> T:
         """A small JSON object as a value of `kind`."""
@@ -93,9 +106,9 @@ class Bucket:
             for entry in page.get("Contents", []):
                 yield entry["Key"], entry["Size"]
 
-    def _open(self, key: str, extra: dict[str, str]) -> Any:
+    def _get(self, key: str, **extra: str) -> dict[str, Any]:
         try:
-            return self.s3.get_object(Bucket=self.name, Key=key, **extra)["Body"]
+            return self.s3.get_object(Bucket=self.name, Key=key, **extra)
         except ClientError as error:
             if error_code(error) in _MISSING:
                 raise ObjectMissingError(f"s3://{self.name}/{key} is not there") from error

@@ -1,8 +1,9 @@
 """Dead letters: at least one message for each line of the error file, with ids, a code and a place; never the text."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ T = TypeVar("T")
 BATCH_ENTRIES = 10  # SQS's limit for one SendMessageBatch
 SENDERS = 8
 TRIES = 5
+MESSAGE_BYTES = 100_000  # ten of them are less than the 1 MiB that SQS takes in one SendMessageBatch
 
 
 class NotSentError(SlacktideError):
@@ -59,19 +61,23 @@ class DeadLetters:
     def send(self, batch_id: str, *, cursor: str | None, is_late: Callable[[], bool]) -> Loop:
         """Send messages for the error file from byte `cursor` on. A repeated step repeats messages: `batch_id:line` tells."""
         batch = self.records.get_batch(batch_id)
-        messages = self._messages(batch, int(cursor or 0))
+        pending: deque[tuple[Future[None], int]] = deque()
         with ThreadPoolExecutor(SENDERS) as senders:
-            for wave in _batched(messages, BATCH_ENTRIES * SENDERS):
-                list(senders.map(self._send_batch, _batched(wave, BATCH_ENTRIES)))
+            for entries in _batched(self._messages(batch, int(cursor or 0)), BATCH_ENTRIES):
+                pending.append((senders.submit(self._send_batch, entries), entries[-1].ends_at))
+                if len(pending) < SENDERS:
+                    continue
+                sent = _await_oldest(pending)
                 if is_late():
-                    return Loop(done=False, cursor=str(wave[-1].ends_at))
+                    while pending:
+                        sent = _await_oldest(pending)
+                    return Loop(done=False, cursor=str(sent))
+            while pending:
+                _await_oldest(pending)
         return Loop(done=True)
 
     def _messages(self, batch: Batch, start: int) -> Iterator[Message]:
         key = batch.results.errors
-        size = (self.bucket.head(key) or {}).get("ContentLength", 0)
-        if start >= size:
-            return
         for text in self.bucket.lines(key, start):
             end = start + len(text)
             yield Message(_body(batch, msgspec.json.decode(text, type=_ErrorLine), key, start, end - 1), end + 1)
@@ -100,7 +106,15 @@ def _body(batch: Batch, line: _ErrorLine, key: str, first: int, last: int) -> st
         "round": request.round if request else 0,
         "s3": {"bucket": batch.input.bucket, "key": key, "range": f"bytes={first}-{last}"},
     }
-    return json.dumps(message)  # ASCII: SQS refuses a message with a character that XML does not have
+    text = json.dumps(message)  # ASCII: SQS refuses a message with a character that XML does not have
+    return text if len(text) <= MESSAGE_BYTES else json.dumps(message | {"custom_id": None})
+
+
+def _await_oldest(pending: deque[tuple[Future[None], int]]) -> int:
+    """Wait until the oldest messages are sent; answers the byte behind them. All before them are sent too."""
+    future, ends_at = pending.popleft()
+    future.result()
+    return ends_at
 
 
 def _batched(entries: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

@@ -1,46 +1,77 @@
-"""Repeated custom_ids, found in 12 bytes a line: 64-bit hashes in 256 buckets, looked through at the end."""
+"""Repeated custom_ids, found in 8 bytes a line: 64-bit hashes in 256 buckets, looked through at the end."""
 
+import heapq
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 BUCKETS = 256
-_MASK = (1 << 64) - 1
+MOST_AT_ONCE = 50_000  # ids that are held in memory while they are compared
+_LINE_BITS = 31  # of 63: a file has fewer than 2^31 lines
 
 
 class CustomIds:
-    """The hashes of the custom_ids of a file, by line."""
+    """The hashes of the custom_ids of a file."""
 
     def __init__(self) -> None:
-        self._hashes = [array("Q") for _ in range(BUCKETS)]
-        self._lines = [array("I") for _ in range(BUCKETS)]
+        self._buckets = [array("q") for _ in range(BUCKETS)]
+        self._appends = [bucket.append for bucket in self._buckets]
 
-    def add(self, custom_id: str, line: int) -> None:
-        """Note the id of a line; lines come in order."""
-        digest = hash(custom_id) & _MASK
-        bucket = digest % BUCKETS
-        self._hashes[bucket].append(digest)
-        self._lines[bucket].append(line)
+    def extend(self, custom_ids: Iterable[str]) -> None:
+        """Note ids."""
+        appends = self._appends
+        for digest in map(hash, custom_ids):
+            appends[digest & (BUCKETS - 1)](digest)
 
-    def suspects(self) -> dict[int, int]:
-        """Lines whose id has the hash of an earlier one, each with the first line of that hash, in line order."""
-        found: dict[int, int] = {}
-        for hashes, lines in zip(self._hashes, self._lines, strict=True):
-            first: dict[int, int] = {}
-            for digest, line in zip(hashes, lines, strict=True):
-                earlier = first.setdefault(digest, line)
-                if earlier != line:
-                    found[line] = earlier
-        return dict(sorted(found.items()))
+    def repeated(self, read_ids: Callable[[], Iterable[tuple[int, str | None]]]) -> Iterator[tuple[int, int]]:
+        """Lines whose id an earlier line has, each with the first line of that id, in line order.
+
+        Two ids can share a hash, so the ids themselves are compared: `read_ids` gives all of them in line order. It is called
+        only if hashes are equal, and again for every `MOST_AT_ONCE` hashes that are, so that memory stays flat.
+        """
+        groups = _gather(map(_twice, self._buckets))
+        first, second = next(groups, set[int]()), next(groups, None)
+        if second is None:
+            return _compare(first, read_ids()) if first else iter(())
+        # One group after the other: all of them at once would be some 70 bytes for each id that is repeated.
+        packed = [array("q", map(_pack, _compare(hashes, read_ids()))) for hashes in chain((first, second), groups)]
+        return map(_unpack, heapq.merge(*packed))
 
 
-def confirm(suspects: dict[int, int], custom_ids: Iterable[tuple[int, str | None]]) -> dict[int, int]:
-    """Those of `suspects` whose ids really are equal, by one pass over the ids in line order: two ids can share a hash."""
-    origins = set(suspects.values())
-    seen: dict[str | None, int] = {}  # only ids whose hash came up more than once
-    confirmed: dict[int, int] = {}
+def _pack(pair: tuple[int, int]) -> int:
+    return pair[0] << _LINE_BITS | pair[1]
+
+
+def _unpack(packed: int) -> tuple[int, int]:
+    return packed >> _LINE_BITS, packed & ((1 << _LINE_BITS) - 1)
+
+
+def _twice(bucket: "array[int]") -> set[int]:
+    """The hashes that stand in a bucket more than once."""
+    seen: set[int] = set()
+    twice: set[int] = set()
+    if len(set(bucket)) < len(bucket):
+        for digest in bucket:
+            (twice if digest in seen else seen).add(digest)
+    return twice
+
+
+def _gather(sets: Iterable[set[int]]) -> Iterator[set[int]]:
+    """The members of many sets in few sets, of `MOST_AT_ONCE` members and those of one set more."""
+    gathered: set[int] = set()
+    for members in sets:
+        gathered |= members
+        if len(gathered) >= MOST_AT_ONCE:
+            yield gathered
+            gathered = set()
+    if gathered:
+        yield gathered
+
+
+def _compare(hashes: set[int], custom_ids: Iterable[tuple[int, str | None]]) -> Iterator[tuple[int, int]]:
+    first_lines: dict[str, int] = {}  # only ids whose hash came up more than once
     for line, custom_id in custom_ids:
-        if line in origins or line in suspects:
-            first = seen.setdefault(custom_id, line)
+        if custom_id is not None and hash(custom_id) in hashes:
+            first = first_lines.setdefault(custom_id, line)
             if first != line:
-                confirmed[line] = first
-    return confirmed
+                yield line, first

@@ -62,7 +62,7 @@ def read_event(body: str, bucket: str) -> Dropped | Ignored:
         return Ignored("another bucket")
     if not dropped.key.startswith(keys.INPUT_PREFIX):
         return Ignored("not below input/")
-    if not dropped.key.endswith((*keys.DROP_SUFFIXES, ".jsonl" + keys.CANCEL_SUFFIX)):
+    if not dropped.key.endswith(keys.DROP_SUFFIXES + keys.MARKER_SUFFIXES):
         return Ignored("not an input file")
     return Dropped(event.detail.bucket.name, dropped.key, dropped.etag, dropped.version_id, event.time)
 

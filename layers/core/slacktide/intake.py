@@ -9,17 +9,19 @@ import msgspec
 from slacktide.batch import Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
 from slacktide.bucket import Bucket
 from slacktide.codes import Code
+from slacktide.compression import MEGABYTE, Limits
 from slacktide.errors import ConflictError, ModelTableError, TransitionError
 from slacktide.events import Dropped, unquoted
 from slacktide.executions import Executions
 from slacktide.ids import new_batch_id
+from slacktide.inputs import InputFile, open_input
 from slacktide.keys import MODELS_KEY
 from slacktide.line_store import Validation
 from slacktide.model_tables import ModelTables
 from slacktide.notifications import Announcer
 from slacktide.options import read_options
 from slacktide.records import Guard, Records
-from slacktide.refusals import refuse_file, refuse_lines
+from slacktide.refusals import refuse_lines
 from slacktide.routes import Routes
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus
@@ -102,11 +104,7 @@ class Intake:
         if not batch.is_validated:  # cancelled or not: every line has to be accounted for
             self.announcer.announce(batch)
             self._publish(batch)
-            failure = options if isinstance(options, Failure) else self._refusal(source)
-            routes = failure or self._routes(batch)
-            failure = routes if isinstance(routes, Failure) else None
-            index = _empty_index() if isinstance(routes, Failure) else Validation(self.bucket, routes, batch).run()
-            failure = failure or refuse_lines(index.total, index.invalid, batch.options)
+            index, failure = (_empty_index(), options) if isinstance(options, Failure) else self._validate(batch, source)
             self.bucket.write_json(batch.keys.index, index)
             batch = self._finish(batch, index, failure)
         if batch.status is BatchStatus.VALIDATING and not batch.refused:
@@ -114,6 +112,22 @@ class Intake:
         self.announcer.announce(batch)
         self._publish(batch)
         self.executions.start_batch(batch.batch_id, batch.attempt)
+
+    def _validate(self, batch: Batch, source: ObjectRef) -> tuple[LineIndex, Failure | None]:
+        """What the input holds, and why nothing of it is run, if so."""
+        if source.bytes < 0:
+            return _empty_index(), Failure(Code.INPUT_NOT_FOUND, "The input was deleted before it was validated.")
+        file = self._open(source)
+        routes = file.refusal or self._routes(batch)
+        if isinstance(routes, Failure):
+            return _empty_index(), routes
+        index = Validation(self.bucket, routes, batch, media_urls=self.settings.allow_media_urls).run(file.blocks)
+        return index, file.failure or refuse_lines(index.total, index.invalid, batch.options)
+
+    def _open(self, source: ObjectRef) -> InputFile:
+        blocks = self.bucket.stream(source.key, source.version_id) if source.bytes else ()
+        limits = Limits(self.settings.largest_input_megabytes * MEGABYTE, self.settings.largest_input_ratio)
+        return open_input(blocks, name=source.key, size=source.bytes, limits=limits)
 
     def _routes(self, batch: Batch) -> Routes | Failure:
         try:
@@ -138,12 +152,6 @@ class Intake:
             deadline = now + options.completion_window
             batch = msgspec.structs.replace(batch, options=options, deadline=deadline)
         return self.records.create_batch(batch)
-
-    def _refusal(self, source: ObjectRef) -> Failure | None:
-        if source.bytes < 0:
-            return Failure(Code.INPUT_NOT_FOUND, "The input was deleted before it was validated.")
-        start = next(self.bucket.stream(source.key, source.version_id), b"") if source.bytes else b""
-        return refuse_file(source.key, start)
 
     def _finish(self, batch: Batch, index: LineIndex, failure: Failure | None) -> Batch:
         counts: dict[str, Any] = {"total": index.total, "invalid": index.invalid, "failed": index.invalid}

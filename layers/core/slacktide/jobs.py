@@ -66,7 +66,7 @@ class Jobs:
         pending: list[bytes] = []
         numbers: list[int] = []
         size = 0
-        for line, body in group_lines(self.bucket, index, job.group, start, job.last):
+        for line, body in group_lines(self.bucket, batch, index, job, start):
             if line not in lines:
                 continue
             text = _request_line(RequestId(batch.batch_id, job.round, line), job.endpoint, body)

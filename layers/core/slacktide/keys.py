@@ -7,6 +7,7 @@ INPUT_PREFIX = "input/"
 MODELS_KEY = "config/models.toml"  # rows laid over the shipped model table
 CANCEL_SUFFIX = ".cancel"
 DROP_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+MARKER_SUFFIXES = tuple(suffix + CANCEL_SUFFIX for suffix in DROP_SUFFIXES)
 LONGEST_PATH = 900  # bytes; S3 allows 1,024 for a key, and ours adds a prefix, a batch id and a file name
 
 
@@ -108,8 +109,9 @@ class JobKeys:
         """Where the backend writes; each submission has its own prefix, so a late writer spoils nothing."""
         return f"{self.prefix}raw-{submission}/"
 
-    def collected(self, first: int, last: int) -> str:
-        return f"{self.prefix}collected/{object_name(first, last)}"
+    def collected(self, number: int) -> str:
+        """The parts, numbered from 1: two of them may hold results of the same lines."""
+        return f"{self.prefix}collected/{number:06d}.jsonl"
 
     @property
     def summary(self) -> str:

@@ -1,6 +1,6 @@
 """The lines of a batch in its bucket: what the scan of a dropped object finds, written as objects of bounded size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -8,11 +8,15 @@ import msgspec
 from slacktide.batch import Batch, Group, LineIndex
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
+from slacktide.faults import Fault
 from slacktide.lines import Line
 from slacktide.parts import PartWriter, read_parts
 from slacktide.routes import Routes
 from slacktide.scanning import GroupLines, Scan
-from slacktide.validation import Checker, Fault, Request
+from slacktide.validation import Checker
+
+MOST_PENDING = 16_000_000  # bytes of all groups that are held in memory
+_JSON = msgspec.json.Encoder()
 
 
 @dataclass(slots=True)
@@ -22,6 +26,7 @@ class Validation:
     bucket: Bucket
     routes: Routes
     batch: Batch
+    media_urls: bool = True
     _requests: dict[str, PartWriter] = field(default_factory=dict)
     _ids: PartWriter = field(init=False)
     _faults: PartWriter = field(init=False)
@@ -33,30 +38,37 @@ class Validation:
         self._faults = PartWriter(self.bucket, lambda number: keys.faults("stream", number))
         self._late = PartWriter(self.bucket, lambda number: keys.faults("late", number))
 
-    def run(self) -> LineIndex:
-        """Scan the object; answers what was found, which is written by the caller as the last object."""
-        scan = Scan(Checker(self.routes.models.find, self.routes.route, self.batch.options.endpoint), self)
-        scan.run(self.bucket.stream(self.batch.input.key, self.batch.input.version_id))
+    def run(self, blocks: Iterable[bytes] | None = None) -> LineIndex:
+        """Scan the object's content; answers what was found, which is written by the caller as the last object.
+
+        `blocks` are those of the content; without them the object is read as it is, so it must be plain.
+        """
+        endpoint = self.batch.options.endpoint
+        scan = Scan(Checker(self.routes.models.find, self.routes.route, endpoint, media_urls=self.media_urls), self)
+        scan.run(self.bucket.stream(self.batch.input.key, self.batch.input.version_id) if blocks is None else blocks)
         ids, late = self._ids.close(), self._late.close()
         self._write_bitmap(self.batch.keys.invalid, scan.invalid)
         groups = [self._close_group(group) for group in scan.groups]
         return LineIndex(scan.total, len(scan.invalid), groups, ids, self._faults.close(), late)
 
-    def keep_request(self, group: str, request: Request) -> None:
-        """Keep the user's own bytes behind the line number."""
+    def keep_requests(self, group: str, numbers: Sequence[int], text: bytes) -> None:
+        """Keep the users' own lines; the group's bitmap knows their numbers."""
         writer = self._requests.get(group)
         if writer is None:
             keys = self.batch.keys
             writer = self._requests[group] = PartWriter(self.bucket, lambda number: keys.requests(group, number))
-        writer.add(request.line, b'{"line":%d,"body":%b}' % (request.line, request.body))
+        writer.extend(numbers, text)
+        if sum(other.pending_bytes for other in self._requests.values()) > MOST_PENDING:
+            max(self._requests.values(), key=lambda other: other.pending_bytes).flush()
 
     def keep_fault(self, line: Line, fault: Fault) -> None:
         """Keep the fault alone: what the line says is quoted nowhere."""
         self._faults.add(line.number, msgspec.json.encode(fault))
 
-    def keep_id(self, line: int, custom_id: str | None) -> None:
-        """Keep the id, which results are given back with."""
-        self._ids.add(line, msgspec.json.encode(custom_id))
+    def keep_ids(self, custom_ids: Sequence[str | None]) -> None:
+        """Keep the ids, which results are given back with."""
+        first = self._ids.lines + 1
+        self._ids.extend(range(first, first + len(custom_ids)), _JSON.encode_lines(custom_ids))
 
     def read_ids(self) -> Iterator[tuple[int, str | None]]:
         """All ids, read back from the bucket."""

@@ -151,23 +151,24 @@ def lines_of_job(bucket: Bucket, batch: Batch, job: Job) -> Bitmap:
     return (members & undone).between(job.first, job.last)
 
 
-class StoredLine(msgspec.Struct):
-    """A valid line as validation keeps it: the user's own bytes behind the line number."""
-
-    line: int
+class _Line(msgspec.Struct):
     body: msgspec.Raw
 
 
-def group_lines(bucket: Bucket, index: LineIndex, group: str, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """The valid lines of a group between two lines, with their bodies."""
-    decoder = msgspec.json.Decoder(StoredLine)
-    parts = next((entry.parts for entry in index.groups if entry.group == group), None)
+def group_lines(bucket: Bucket, batch: Batch, index: LineIndex, job: Job, start: int) -> Iterator[tuple[int, bytes]]:
+    """The valid lines of a job's group from `start` to the job's last, with their bodies: the users' own bytes.
+
+    An object holds the lines of the group from its first to its last, so the group's bitmap tells their numbers.
+    """
+    parts = next((entry.parts for entry in index.groups if entry.group == job.group), None)
     if parts is None:
-        raise ObjectMissingError(f"the index knows no group {group}")
+        raise ObjectMissingError(f"the index knows no group {job.group}")
+    members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
+    decoder = msgspec.json.Decoder(_Line)
     for part in parts:
-        if part.last < first or part.first > last:
+        if part.last < start or part.first > job.last:
             continue
-        for text in bucket.lines(part.key):
-            stored = decoder.decode(text)
-            if first <= stored.line <= last:
-                yield stored.line, bytes(stored.body)
+        numbers = members.between(part.first, part.last)
+        for line, text in zip(numbers, bucket.lines(part.key), strict=True):
+            if start <= line <= job.last:
+                yield line, bytes(decoder.decode(text).body)

@@ -1,33 +1,38 @@
 """The one pass over an input, wherever it lies: every line checked, numbered and sorted; what is found goes to a sink."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from slacktide.bitmap import Bitmap
 from slacktide.codes import Code
-from slacktide.duplicates import CustomIds, confirm
-from slacktide.lines import Line, read_lines
-from slacktide.validation import Checker, Fault, Request
+from slacktide.duplicates import CustomIds
+from slacktide.faults import Fault
+from slacktide.lines import Chunk, Line, read_chunks
+from slacktide.models import Model
+from slacktide.plain import PlainChecker, PlainRequests
+from slacktide.validation import Checker, Request
+
+FEW_LINES = 4  # so few lines are checked one by one
 
 
 class Sink(Protocol):
     """Where a scan puts what it finds, in line order. Memory stays flat if the sink keeps nothing for each line."""
 
-    def keep_request(self, group: str, request: Request) -> None:
-        """Keep a good line of a group."""
+    def keep_requests(self, group: str, numbers: Sequence[int], text: bytes) -> None:
+        """Keep good lines of a group, given their numbers, and the lines themselves, each with a line feed."""
         ...
 
     def keep_fault(self, line: Line, fault: Fault) -> None:
         """Keep the fault of a line, as the stream shows it."""
         ...
 
-    def keep_id(self, line: int, custom_id: str | None) -> None:
-        """Keep the custom_id of a line, good or not; None where it cannot be read."""
+    def keep_ids(self, custom_ids: Sequence[str | None]) -> None:
+        """Keep the custom_ids of the next lines, good or not; None where one cannot be read."""
         ...
 
     def read_ids(self) -> Iterator[tuple[int, str | None]]:
-        """All ids that were kept, in line order; read once, after the last line, and only if two of them may be equal."""
+        """All ids that were kept, in line order; read after the last line, if two of them may be equal, maybe several times."""
         ...
 
     def keep_late_fault(self, fault: Fault) -> None:
@@ -47,7 +52,7 @@ class GroupLines:
 
 @dataclass(slots=True)
 class Scan:
-    """One pass. Its own memory is 12 bytes and two bits a line."""
+    """One pass. Its own memory is 8 bytes and two bits a line."""
 
     checker: Checker
     sink: Sink
@@ -55,20 +60,18 @@ class Scan:
     invalid: Bitmap = field(default_factory=lambda: Bitmap(0))
     _groups: dict[tuple[str, str], GroupLines] = field(default_factory=dict)
     _custom_ids: CustomIds = field(default_factory=CustomIds)
+    _plain: PlainChecker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._plain = PlainChecker(self.checker)
 
     def run(self, blocks: Iterable[bytes]) -> None:
         """Check, number and sort all lines of a file, which comes in blocks of any size."""
-        for line in read_lines(blocks):
-            self.total = line.number
-            outcome = self.checker.check(line)
-            if isinstance(outcome, Request):
-                self._keep_request(outcome)
+        for piece in read_chunks(blocks):
+            if isinstance(piece, Line):
+                self._check_line(piece)
             else:
-                self._note_invalid(line.number)
-                self.sink.keep_fault(line, outcome)
-            self.sink.keep_id(line.number, outcome.custom_id)
-            if outcome.custom_id is not None:
-                self._custom_ids.add(outcome.custom_id, line.number)
+                self._check_chunk(piece)
         for bitmap in (self.invalid, *(group.members for group in self.groups)):
             bitmap.grow(self.total)
         self._find_late_faults()
@@ -78,26 +81,64 @@ class Scan:
         """The groups, in the order of their first lines."""
         return list(self._groups.values())
 
-    def _keep_request(self, request: Request) -> None:
-        key = request.model.id, request.endpoint
+    def _check_chunk(self, chunk: Chunk) -> None:
+        """Check many lines at once; where one of them is not plain, half as many, until few are left."""
+        if len(chunk.texts) <= FEW_LINES:
+            for line in chunk.lines:
+                self._check_line(line)
+            return
+        plain = self._plain.check(chunk.texts)
+        if plain is not None:
+            self._keep_plain(chunk.number, plain)
+            return
+        half = len(chunk.texts) // 2
+        self._check_chunk(Chunk(chunk.number, chunk.texts[:half]))
+        self._check_chunk(Chunk(chunk.number + half, chunk.texts[half:]))
+
+    def _check_line(self, line: Line) -> None:
+        self.total = line.number
+        outcome = self.checker.check(line)
+        if isinstance(outcome, Request):
+            group = self._group(outcome.model, outcome.endpoint)
+            group.members.add_range(line.number, line.number)
+            self.sink.keep_requests(group.name, [line.number], (line.content or b"") + b"\n")
+        else:
+            self.invalid.add_range(line.number, line.number)
+            self.sink.keep_fault(line, outcome)
+        self.sink.keep_ids([outcome.custom_id])
+        if outcome.custom_id is not None:
+            self._custom_ids.extend([outcome.custom_id])
+
+    def _keep_plain(self, first: int, plain: PlainRequests) -> None:
+        numbers = range(first, first + len(plain.lines))
+        self.total = numbers[-1]
+        models = {model.id: model for model in plain.models}
+        if len(models) == 1:
+            group = self._group(plain.models[0], plain.endpoint)
+            group.members.add_range(first, self.total)
+            self.sink.keep_requests(group.name, numbers, plain.text)
+        else:
+            for model in models.values():
+                chosen = [index for index, other in enumerate(plain.models) if other.id == model.id]
+                group = self._group(model, plain.endpoint)
+                group.members.grow(self.total)
+                for index in chosen:
+                    group.members.add(first + index)
+                text = b"".join([plain.lines[index] for index in chosen])
+                self.sink.keep_requests(group.name, [first + index for index in chosen], text)
+        self.sink.keep_ids(plain.custom_ids)
+        self._custom_ids.extend(plain.custom_ids)
+
+    def _group(self, model: Model, endpoint: str) -> GroupLines:
+        key = model.id, endpoint
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = GroupLines(f"g{len(self._groups) + 1}", *key)
-        group.members.grow(request.line)
-        group.members.add(request.line)
-        self.sink.keep_request(group.name, request)
-
-    def _note_invalid(self, line: int) -> None:
-        self.invalid.grow(line)
-        self.invalid.add(line)
+        return group
 
     def _find_late_faults(self) -> None:
         """Faults that only the whole file shows: a custom_id that an earlier line has."""
-        suspects = self._custom_ids.suspects()
-        repeated = confirm(suspects, self.sink.read_ids()) if suspects else {}
-        for line, first in repeated.items():
-            if line in self.invalid:
-                continue  # it has a fault of its own
+        for line, first in self._custom_ids.repeated(self.sink.read_ids):
             message = f"custom_id of line {line} is that of line {first} already."
             self.invalid.add(line)
-            self.sink.keep_late_fault(Fault(line, Code.DUPLICATE_CUSTOM_ID, message))
+            self.sink.keep_late_fault(Fault(line, Code.DUPLICATE_CUSTOM_ID, message, param="custom_id"))

@@ -31,6 +31,9 @@ class Settings(msgspec.Struct, frozen=True):
     wait_longest: Annotated[int, Meta(ge=1)] = 300
     progress_interval: Seconds = 60
     input_visibility: Seconds = 960  # when a message of the input queue comes again after its function died
+    largest_input_megabytes: Annotated[int, Meta(ge=1)] = 10_000  # millions of bytes, decompressed
+    largest_input_ratio: Annotated[int, Meta(ge=1)] = 1_000  # of what a compressed file holds to its own size
+    allow_media_urls: bool = True
     receive_limit: int = 5  # receives of one message before the input queue gives it up
     transform_image_uri: str = ""
     transform_model_data_uri: str = ""

@@ -38,7 +38,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Upload:
-    """Writes lines to one object. The same lines make the same parts, so a step that is repeated overwrites its own."""
+    """Writes lines to one object. Its parts have one size, so a step that is repeated, from wherever, overwrites its own."""
 
     def __init__(self, bucket: Bucket, key: str, *, tail_key: Callable[[int], str], state: UploadState | None) -> None:
         self._bucket = bucket
@@ -51,14 +51,14 @@ class Upload:
         self._buffer = bytearray(bucket.read(state.tail) if state else b"")
         self._hash: Any = None if state else hashlib.sha256()
 
-    def write(self, line: bytes) -> None:
-        """Append one line, given with its line feed."""
-        self._buffer += line
-        self._lines += 1
-        self._bytes += len(line)
+    def write(self, lines: bytes) -> None:
+        """Append lines, each with its line feed."""
+        self._buffer += lines
+        self._lines += lines.count(b"\n")
+        self._bytes += len(lines)
         if self._hash is not None:
-            self._hash.update(line)
-        if len(self._buffer) >= PART_BYTES:
+            self._hash.update(lines)
+        while len(self._buffer) >= PART_BYTES:
             self._send_part()
 
     def suspend(self) -> UploadState:
@@ -92,9 +92,9 @@ class Upload:
     def _send_part(self) -> None:
         if not self._upload_id:
             self._start()
-        self._call(self._bucket.s3.upload_part, PartNumber=self._parts + 1, Body=bytes(self._buffer))
+        self._call(self._bucket.s3.upload_part, PartNumber=self._parts + 1, Body=bytes(self._buffer[:PART_BYTES]))
         self._parts += 1
-        self._buffer.clear()
+        del self._buffer[:PART_BYTES]
 
     def _sent_parts(self) -> list[dict[str, object]]:
         """The parts with their checksums: boto3 gives an upload one, and S3 then completes it only with those of all parts."""

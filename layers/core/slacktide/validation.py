@@ -1,37 +1,23 @@
 """One input line: a request that can be run, or the fault that it has. A fault never quotes what the line says."""
 
-import json
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import Raw
 
+from slacktide.bodies import CHAT, Found, find_problems, name_of
 from slacktide.codes import Code
-from slacktide.lines import Line
+from slacktide.faults import Fault, Problem, fault_of
+from slacktide.json_text import JsonReader, Path, UnreadableLineError, column, find_values
+from slacktide.lines import LONGEST_LINE, Line
 from slacktide.models import ENDPOINTS, Model
 
 LONGEST_CUSTOM_ID = 64  # characters
-MOST_NAMES = 10_000  # in one object
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-CHAT, COMPLETIONS, EMBEDDINGS = ENDPOINTS
-
-Positive = Annotated[int, Meta(ge=1)]
-Temperature = Annotated[float, Meta(ge=0, le=2)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Penalty = Annotated[float, Meta(ge=-2, le=2)]
-
-
-class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong with a line. `custom_id` is None where it cannot be read; `column` is the 1-based byte of the line."""
-
-    line: int
-    code: Code
-    message: str
-    custom_id: str | None = None
-    column: int | None = None
+MOST_PROBLEMS = 20  # that are told of one body
+LONGEST_BODY = LONGEST_LINE - 200  # bytes; a backend's line has our id and the endpoint around the body
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,65 +31,12 @@ class Request:
     body: bytes
 
 
-class _Envelope(msgspec.Struct):
-    custom_id: Raw | UnsetType = UNSET
-    method: Raw | UnsetType = UNSET
-    url: Raw | UnsetType = UNSET
-    body: Raw | UnsetType = UNSET
+class _Line(msgspec.Struct):
+    body: Raw
 
 
-class _Message(msgspec.Struct):
-    role: str
-    content: str | list[dict[str, Any]] | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-
-
-class _Body(msgspec.Struct):
-    """What the three endpoints share."""
-
-    model: str
-    stream: bool | None = None
-
-
-class _Sampling(_Body):
-    max_tokens: Positive | None = None
-    max_completion_tokens: Positive | None = None
-    temperature: Temperature | None = None
-    top_p: Share | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-
-
-class _Chat(_Sampling, kw_only=True):
-    messages: Annotated[list[_Message], Meta(min_length=1)]
-
-
-class _Completion(_Sampling, kw_only=True):
-    prompt: str | list[str | int | list[int]]
-
-
-class _Embedding(_Body, kw_only=True):
-    input: str | list[str | int | list[int]]
-
-
-_BODIES: dict[str, msgspec.json.Decoder[Any]] = {
-    CHAT: msgspec.json.Decoder(_Chat),
-    COMPLETIONS: msgspec.json.Decoder(_Completion),
-    EMBEDDINGS: msgspec.json.Decoder(_Embedding),
-}
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
-_TEXT = msgspec.json.Decoder(str)
-_ANY = msgspec.json.Decoder()
-_BYTE = re.compile(r"\(byte (\d+)\)")
-
-
-class _FaultyLine(Exception):  # noqa: N818 - it ends the check of one line and never leaves this module
-    def __init__(self, code: Code, message: str, column: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.column = column
+_LINE = msgspec.json.Decoder(_Line)
+_NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,144 +44,122 @@ class Checker:
     """Checks lines against the models that can run here.
 
     `find_model` answers the model of a name or None; `route` its backends, in order; `endpoint` is the only endpoint
-    that the batch may have, None for any.
+    that the batch may have, None for any; `media_urls` says whether media may be named by URL.
     """
 
     find_model: Callable[[str], Model | None]
     route: Callable[[Model], list[str]]
     endpoint: str | None = None
+    media_urls: bool = True
+    _reader: JsonReader = field(default_factory=JsonReader)
 
     def check(self, line: Line) -> Request | Fault:
-        """The request in a line, or its first fault."""
-        custom_id: str | None = None
+        """The request in a line, or all that is wrong with it."""
+        if line.content is None:
+            message = f"The line has {line.length} bytes, more than a request may have: at most {LONGEST_LINE}."
+            return Fault(line.number, Code.LINE_TOO_LONG, message)
         try:
-            envelope = _read_envelope(line)
-            custom_id = _custom_id(envelope.custom_id)
-            endpoint = self._endpoint(envelope)
-            body, model = self._body(envelope.body, endpoint)
-            _check_names(line)
-            return Request(line.number, custom_id, endpoint, model, body)
-        except _FaultyLine as fault:
-            return Fault(line.number, fault.code, fault.message, custom_id, fault.column)
+            value, problems = self._reader.read(line.content)
+        except UnreadableLineError as error:
+            return fault_of(line.number, None, [error.problem])
+        if not isinstance(value, dict):
+            return Fault(line.number, Code.INVALID_REQUEST, "The line is JSON, but not an object.", column=1)
+        return self._check_object(line.number, line.content, value, problems)
 
-    def _endpoint(self, envelope: _Envelope) -> str:
-        method = _text(envelope.method, "method")
-        if method not in {None, "POST"}:
-            raise _FaultyLine(Code.INVALID_REQUEST, "method must be POST.")
-        url = _text(envelope.url, "url")
-        if url is None:
-            return self.endpoint or CHAT
-        if url not in ENDPOINTS:
-            raise _FaultyLine(Code.URL_MISMATCH, f"url must be one of {', '.join(ENDPOINTS)}.")
-        if self.endpoint not in {None, url}:
-            raise _FaultyLine(Code.URL_MISMATCH, f"url is {url}, but this batch is for {self.endpoint} only.")
-        return url
-
-    def _body(self, raw: Raw | UnsetType, endpoint: str) -> tuple[bytes, Model]:
-        if raw is UNSET:
-            raise _FaultyLine(Code.INVALID_REQUEST, "body is missing: it holds the request's model and input.")
-        content = bytes(raw)
-        try:
-            body = _BODIES[endpoint].decode(content)
-            _ANY.decode(content)  # the typed decoder skips what it does not know; this one reads it all
-        except msgspec.ValidationError as error:
-            raise _FaultyLine(Code.INVALID_REQUEST, f"body: {error}.") from None
-        except (msgspec.DecodeError, RecursionError, ValueError):
-            raise _FaultyLine(Code.INVALID_JSON_LINE, "body holds a value that JSON readers refuse.") from None
-        model = self._model(body.model, endpoint)
-        _check_body(body, model)
-        return content, model
-
-    def _model(self, name: str, endpoint: str) -> Model:
+    def resolve_model(self, name: str, endpoint: str) -> Model | tuple[Code, str]:
+        """The model that runs under a name, or why none does."""
         model = self.find_model(name)
         if model is None:
-            raise _FaultyLine(Code.MODEL_NOT_FOUND, "body.model is not in the model table.")
+            return Code.MODEL_NOT_FOUND, "body.model is not in the model table."
         if not model.enabled:
-            raise _FaultyLine(Code.MODEL_NOT_FOUND, f"{model.id} is switched off: enabled is false in the stack's model table.")
+            return Code.MODEL_NOT_FOUND, f"{model.id} is switched off: enabled is false in the stack's model table."
         if endpoint not in model.endpoints:
-            raise _FaultyLine(Code.URL_MISMATCH, f"model {model.id} has no {endpoint}.")
+            return Code.URL_MISMATCH, f"model {model.id} has no {endpoint}."
         if not self.route(model):
             message = f"No backend of this stack can run {model.id}: see the parameters TransformImageUri and TransformModels."
-            raise _FaultyLine(Code.NO_BACKEND_FOR_MODEL, message)
+            return Code.NO_BACKEND_FOR_MODEL, message
         return model
 
+    def _check_object(self, number: int, content: bytes, value: dict[str, Any], problems: list[Problem]) -> Request | Fault:
+        endpoint = self._endpoint(value)
+        found = [*_custom_id(value), *self._target(value)]
+        body = value.get("body")
+        model = None
+        if not isinstance(body, dict):
+            found.append(
+                (("body",), Code.INVALID_REQUEST, "body is missing or no object: it holds the request's model and input.")
+            )
+        else:
+            name = body.get("model")
+            resolved = self.resolve_model(name, endpoint) if isinstance(name, str) else _NO_MODEL
+            model = resolved if isinstance(resolved, Model) else None
+            if not isinstance(resolved, Model):
+                code, message = resolved
+                found.append((("body", "model"), code, message))
+            found += islice(find_problems(body, endpoint, model, media_urls=self.media_urls), MOST_PROBLEMS)
+        if not found and not problems:
+            raw = bytes(_LINE.decode(content).body)
+            if len(raw) <= LONGEST_BODY and model is not None:
+                return Request(number, value["custom_id"], endpoint, model, raw)
+            message = f"body has {len(raw)} bytes; at most {LONGEST_BODY} are allowed."
+            found.append((("body",), Code.LINE_TOO_LONG, message))
+        custom_id = None if any(path == ("custom_id",) for path, _, _ in found) else value["custom_id"]
+        return fault_of(number, custom_id, problems + _located(content.decode(), value, found))
 
-def _read_envelope(line: Line) -> _Envelope:
-    if line.content is None:
-        raise _FaultyLine(Code.LINE_TOO_LONG, f"The line has {line.length} bytes, more than a request may have.")
-    try:
-        line.content.decode()
-    except UnicodeDecodeError as error:
-        raise _FaultyLine(Code.INVALID_ENCODING, "The line is not UTF-8.", error.start + 1) from None
-    if (position := line.content.find(b"\0")) >= 0:
-        raise _FaultyLine(Code.INVALID_ENCODING, "The line holds a NUL byte.", position + 1)
-    try:
-        return _ENVELOPE.decode(line.content)
-    except msgspec.ValidationError:
-        raise _FaultyLine(Code.INVALID_REQUEST, "The line is JSON, but not an object.", 1) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        place = _BYTE.search(str(error))
-        column = int(place[1]) + 1 if place else len(line.content) + 1
-        raise _FaultyLine(Code.INVALID_JSON_LINE, "The line is not well-formed JSON.", column) from None
+    def _endpoint(self, value: dict[str, Any]) -> str:
+        """The endpoint that a line names, or else the batch's."""
+        url = value.get("url")
+        return url if isinstance(url, str) and url in ENDPOINTS else self.endpoint or CHAT
+
+    def _target(self, value: dict[str, Any]) -> Iterator[Found]:
+        """Problems of method and url, which may be left out."""
+        method, url = value.get("method", "POST"), value.get("url", self.endpoint or CHAT)
+        if method != "POST":
+            yield ("method",), Code.INVALID_REQUEST, "method must be POST."
+        if not isinstance(url, str):
+            yield ("url",), Code.INVALID_REQUEST, "url must be a text."
+        elif url not in ENDPOINTS:
+            yield ("url",), Code.URL_MISMATCH, f"url must be one of {', '.join(ENDPOINTS)}."
+        elif self.endpoint not in {None, url}:
+            yield ("url",), Code.URL_MISMATCH, f"url is {url}, but this batch is for {self.endpoint} only."
 
 
-def _check_names(line: Line) -> None:
-    """Refuse names that stand twice in an object: readers differ in which of the values they take, and msgspec sees none."""
-    try:
-        _NAMES.decode((line.content or b"").decode())
-    except (RecursionError, ValueError):
-        raise _FaultyLine(Code.INVALID_JSON_LINE, "The line holds a value that JSON readers refuse.") from None
+_NO_MODEL = Code.INVALID_REQUEST, "body.model is missing or no text: it names a model of the model table."
 
 
-def _refuse_names(pairs: list[tuple[str, Any]]) -> None:
-    if len(pairs) > MOST_NAMES:
-        raise _FaultyLine(Code.INVALID_REQUEST, f"An object of the line has more than {MOST_NAMES} names.")
-    if len(dict(pairs)) != len(pairs):
-        raise _FaultyLine(Code.INVALID_JSON_LINE, "A name stands twice in an object of the line.")
-
-
-_NAMES = json.JSONDecoder(object_pairs_hook=_refuse_names)
-
-
-def _custom_id(raw: Raw | UnsetType) -> str:
-    if raw is UNSET or bytes(raw) == b"null":
-        raise _FaultyLine(Code.MISSING_CUSTOM_ID, "custom_id is missing.")
-    text = _text(raw, "custom_id", Code.INVALID_CUSTOM_ID)
-    if not text:
-        raise _FaultyLine(Code.INVALID_CUSTOM_ID, "custom_id is empty.")
-    if len(text) > LONGEST_CUSTOM_ID:
+def _custom_id(value: dict[str, Any]) -> Iterator[Found]:
+    text = value.get("custom_id")
+    path = ("custom_id",)
+    if text is None:
+        yield path, Code.MISSING_CUSTOM_ID, "custom_id is missing."
+    elif not isinstance(text, str):
+        yield path, Code.INVALID_CUSTOM_ID, "custom_id must be a text."
+    elif not text:
+        yield path, Code.INVALID_CUSTOM_ID, "custom_id is empty."
+    elif len(text) > LONGEST_CUSTOM_ID:
         message = f"custom_id has {len(text)} characters; at most {LONGEST_CUSTOM_ID} are allowed."
-        raise _FaultyLine(Code.INVALID_CUSTOM_ID, message)
-    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in text):
-        raise _FaultyLine(Code.INVALID_CUSTOM_ID, "custom_id holds control characters.")
-    return text
+        yield path, Code.INVALID_CUSTOM_ID, message
+    elif any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 or 0xD800 <= ord(character) < 0xE000 for character in text):
+        yield path, Code.INVALID_CUSTOM_ID, "custom_id holds control characters, or half of a surrogate pair."
 
 
-def _text(raw: Raw | UnsetType, field: str, code: Code = Code.INVALID_REQUEST) -> str | None:
-    if raw is UNSET:
-        return None
-    try:
-        return _TEXT.decode(raw)
-    except msgspec.DecodeError:
-        raise _FaultyLine(code, f"{field} must be a string.") from None
+def _located(text: str, value: dict[str, Any], found: list[Found]) -> list[Problem]:
+    """The problems with their columns: where the field's value begins, or the object that should have it."""
+    there = [_existing(value, path) for path, _, _ in found]
+    places = find_values(text, there)
+    return [
+        Problem(code, message, name_of(path), column(text, places[known]))
+        for known, (path, code, message) in zip(there, found, strict=True)
+    ]
 
 
-def _check_body(body: _Chat | _Completion | _Embedding, model: Model) -> None:
-    if body.stream:
-        raise _FaultyLine(Code.UNSUPPORTED_PARAMETER, "body.stream: a batch cannot stream; leave it out.")
-    if isinstance(body, _Sampling) and model.context is not None:
-        for field in ("max_tokens", "max_completion_tokens"):
-            asked = getattr(body, field) or 0
-            if asked > model.context:
-                message = f"body.{field} is {asked}, but {model.id} has a window of {model.context} tokens."
-                raise _FaultyLine(Code.INVALID_REQUEST, message)
-    if isinstance(body, _Chat):
-        for number, message in enumerate(body.messages):
-            _check_message(message, number)
-
-
-def _check_message(message: _Message, number: int) -> None:
-    if message.role not in ROLES:
-        raise _FaultyLine(Code.INVALID_REQUEST, f"body.messages[{number}].role must be one of {', '.join(sorted(ROLES))}.")
-    if message.content is None and not (message.role == "assistant" and message.tool_calls):
-        raise _FaultyLine(Code.INVALID_REQUEST, f"body.messages[{number}].content is missing.")
+def _existing(value: Any, path: Path) -> Path:
+    """A path as far as there is something at it."""
+    for depth, step in enumerate(path):
+        if isinstance(value, dict):
+            value = cast("dict[str | int, Any]", value).get(step, _NOTHING)
+        else:
+            value = value[step] if isinstance(value, list) and isinstance(step, int) else _NOTHING
+        if value is _NOTHING:
+            return path[:depth]
+    return path

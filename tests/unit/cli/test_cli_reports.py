@@ -6,9 +6,8 @@ import pytest
 from fakes.world import jsonl, request
 from slacktide.batch import Options
 from slacktide.codes import Code
-from slacktide.lines import Line
+from slacktide.faults import Problem
 from slacktide.models import shipped_models
-from slacktide.validation import Fault
 from slacktide_cli.preflight import Report, _excerpt, examine
 from slacktide_cli.reports import build_document, draw_excerpt, render_report, visible
 
@@ -23,7 +22,7 @@ def text_of(content: bytes, options: Options | None = None, most: int = 20) -> s
 
 
 def draw(content: bytes, column: int, encoding: str = "utf-8") -> tuple[str, str]:
-    excerpt = _excerpt(Line(1, content, len(content)), Fault(1, Code.INVALID_JSON_LINE, "", column=column))
+    excerpt = _excerpt(content, Problem(Code.INVALID_JSON_LINE, "", column=column))
     assert excerpt
     return draw_excerpt(excerpt, encoding)
 
@@ -78,7 +77,7 @@ def test_a_report_says_what_is_there_and_what_would_happen() -> None:
         "  Bad lines by code:",
         "    1  invalid_json_line",
         "    1  duplicate_custom_id",
-        "  The first 2 of 2 faults, as line:column:",
+        "  The first 2 faults, of 2 bad lines, as line:column:",
         "    2:7  invalid_json_line  The line is not well-formed JSON.",
         '        {"a": }',
         "              ^",
@@ -99,7 +98,7 @@ def test_a_refused_file_says_why_nothing_would_run() -> None:
 
 def test_only_the_first_faults_are_listed_and_all_are_counted() -> None:
     told = text_of(b"x\n" * 30, most=3)
-    assert "The first 3 of 30 faults" in told
+    assert "The first 3 faults, of 30 bad lines" in told
     assert "    30  invalid_json_line" in told
     assert [line for line in told.splitlines() if line.lstrip().startswith("4:")] == []
 
@@ -130,7 +129,9 @@ def test_the_document_has_no_text_of_a_line() -> None:
         "jobs": 1,
         "groups": [{"model": "HuggingFaceTB/SmolLM2-135M-Instruct", "endpoint": "/v1/chat/completions", "lines": 1}],
         "codes": {"invalid_json_line": 1},
-        "faults": [{"line": 1, "column": 12, "code": "invalid_json_line", "message": "The line is not well-formed JSON."}],
+        "faults": [
+            {"line": 1, "column": 12, "code": "invalid_json_line", "param": None, "message": "The line is not well-formed JSON."}
+        ],
         "failure": None,
         "unreadable": None,
     }

@@ -97,7 +97,7 @@ def test_an_unreadable_file_is_said_and_the_others_are_reported(
 def test_the_text_has_faults_and_no_control_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "bad.jsonl") == 1
     printed = capsys.readouterr().out
-    assert "        nonsense\n            ^\n" in printed
+    assert "        nonsense\n        ^\n" in printed
     assert "3  duplicate_custom_id  custom_id of line 3 is that of line 1 already." in printed
     assert "\x1b" not in printed
 
@@ -130,7 +130,7 @@ def test_another_model_is_checked_as_run_would_send_it(
     assert document(monkeypatch, capsys, "hosted.jsonl")[1]["files"][0]["codes"]["model_not_found"] == 1
     (file,) = document(monkeypatch, capsys, "hosted.jsonl", "--model", "smollm2")[1]["files"]
     assert file["valid"] == 1
-    assert file["codes"] == {"invalid_request": 1}, "what the user wrote is not mended on the way"
+    assert file["codes"] == {"invalid_json_line": 1, "invalid_request": 1}, "what the user wrote is not mended on the way"
 
 
 @pytest.mark.usefixtures("no_sockets")
