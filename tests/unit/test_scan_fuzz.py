@@ -1,0 +1,134 @@
+"""The two ways through the code against each other: a file as a whole, many lines at once, and each of its lines by itself."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fakes.world import request
+from properties.odd_lines import LINES, PLAIN, nearly_plain
+from slacktide.faults import Fault
+from slacktide.lines import BOM, Line, read_lines
+from slacktide.models import shipped_models
+from slacktide.plain import PlainChecker
+from slacktide.scanning import Scan
+from slacktide.validation import Checker, Request
+
+CHECKER = Checker(shipped_models().find, lambda model: model.route)
+
+
+def cut_lines(text: bytes) -> list[bytes]:
+    """The lines of a text, each with its line feed, and only that ends one."""
+    assert text.endswith(b"\n")
+    return [line + b"\n" for line in text[:-1].split(b"\n")]
+
+
+@dataclass
+class Outcomes:
+    """A sink that keeps what the scan says of each line."""
+
+    requests: dict[int, tuple[str, bytes]] = field(default_factory=dict)  # group and text, by line
+    faults: list[tuple[Line, Fault]] = field(default_factory=list)
+    late: list[Fault] = field(default_factory=list)
+    ids: list[str | None] = field(default_factory=list)
+
+    def keep_requests(self, group: str, numbers: Sequence[int], text: bytes) -> None:
+        self.requests |= {number: (group, line) for number, line in zip(numbers, cut_lines(text), strict=True)}
+
+    def keep_fault(self, line: Line, fault: Fault) -> None:
+        self.faults.append((line, fault))
+
+    def keep_ids(self, custom_ids: Sequence[str | None]) -> None:
+        self.ids += custom_ids
+
+    def read_ids(self) -> Iterator[tuple[int, str | None]]:
+        yield from enumerate(self.ids, 1)
+
+    def keep_late_fault(self, fault: Fault) -> None:
+        self.late.append(fault)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    ends = sorted(place % (len(data) + 1) for place in places)
+    return [data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True)]
+
+
+NUMBERED = st.integers(0, 5).map(lambda number: json.dumps(request(f"id-{number}", top_k=number)).encode())
+ENDS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\n\n"])
+FILES = st.builds(
+    lambda start, lines, tail: start + b"".join(line + end for line, end in lines) + tail,
+    st.sampled_from([b"", b"", BOM]),
+    st.lists(st.tuples(NUMBERED | NUMBERED | LINES, ENDS), max_size=16),
+    st.just(b"") | LINES,
+)
+
+
+@given(FILES, st.lists(st.integers(0, 9_999), max_size=4))
+@example(b"".join(json.dumps(request(str(number))).encode() + b"\n" for number in range(40)), [])
+def test_a_file_as_a_whole_is_what_its_lines_are(data: bytes, places: list[int]) -> None:
+    sink = Outcomes()
+    scan = Scan(CHECKER, sink)
+    scan.run(cut(data, places))
+    lines = list(read_lines([data]))
+    alone = [CHECKER.check(line) for line in lines]
+    good = [outcome for outcome in alone if isinstance(outcome, Request)]
+    groups = {group.name: (group.model, group.endpoint) for group in scan.groups}
+    found = [(line, *groups[group], text) for line, (group, text) in sorted(sink.requests.items())]
+    contents = {line.number: line.content for line in lines}
+    assert found == [
+        (outcome.line, outcome.model.id, outcome.endpoint, (contents[outcome.line] or b"") + b"\n") for outcome in good
+    ]
+    assert sink.faults == [(line, outcome) for line, outcome in zip(lines, alone, strict=True) if isinstance(outcome, Fault)]
+    assert sink.ids == [outcome.custom_id for outcome in alone]
+    assert scan.total == len(lines)
+    first: dict[str, int] = {}
+    named = [(outcome.line, outcome.custom_id) for outcome in alone if outcome.custom_id is not None]
+    repeated = {line for line, custom_id in named if first.setdefault(custom_id, line) != line}
+    faulty = {outcome.line for outcome in alone if isinstance(outcome, Fault)}
+    assert [fault.line for fault in sink.late] == sorted(repeated)
+    assert list(scan.invalid) == sorted(faulty | repeated)
+    for group in scan.groups:
+        members = [outcome.line for outcome in good if (outcome.model.id, outcome.endpoint) == (group.model, group.endpoint)]
+        assert list(group.members) == members
+
+
+# Plain lines: what is checked many at a time must be what would be accepted one by one
+
+
+@given(st.lists(nearly_plain(), min_size=1, max_size=3))
+@example([PLAIN["chat"].replace(b'"n":2', b'"n":2,"n":2')])
+@example([PLAIN["chat"].replace(b'"x"', b'"\\u0022"').replace(b'"n":2', b'"n":2,"n":2')])
+@example([PLAIN["chat"].replace(b'"x"', b'"\\u0022"'), PLAIN["chat"].replace(b'"n":2', b'"n":2,"n":2')])
+@example([PLAIN["chat"].replace(b'"x"', b'"\\u0022\\u0022"').replace(b'"n":2', b'"n":2,"n":2')])
+@example([PLAIN["chat"].replace(b'"x"', b'"\\u0022\\u0022"'), PLAIN["chat"].replace(b'"n":2', b'"n":2,"n":2')])
+@example([PLAIN["chat"].replace(b'"id"', b'"\\u0007"')])
+@example([PLAIN["chat"].replace(b'"id"', b'"\xc2\x85"')])
+@example([PLAIN["chat"].replace(b'"n":2', b'"max_tokens":8193')])
+@example([PLAIN["chat"].replace(b'"n":2', b'"stream":true')])
+@example([PLAIN["chat"], PLAIN["chat"].replace(b'"smollm2"', b'"Qwen/QwQ-32B"').replace(b'"n":2', b'"max_tokens":8193')])
+@example([PLAIN["chat"].replace(b'{"custom_id":"id",', b'{"custom_id":"{\\"a\\":1}",')])
+@example([PLAIN["chat"].replace(b'}],"temp', b'}]  ,"temp')])
+def test_what_is_accepted_at_once_would_be_accepted_alone(lines: list[bytes]) -> None:
+    for endpoint in (None, "/v1/chat/completions", "/v1/completions"):
+        checker = Checker(CHECKER.find_model, CHECKER.route, endpoint)
+        plain = PlainChecker(checker).check([line + b"\n" for line in lines])
+        if plain is None:
+            continue
+        alone = [checker.check(Line(number, line, len(line))) for number, line in enumerate(lines, 1)]
+        assert [type(outcome) for outcome in alone] == [Request] * len(lines), lines
+        found = [(plain.endpoint, custom_id, model) for custom_id, model in zip(plain.custom_ids, plain.models, strict=True)]
+        assert found == [
+            (outcome.endpoint, outcome.custom_id, outcome.model) for outcome in alone if isinstance(outcome, Request)
+        ]
+        assert plain.lines == cut_lines(plain.text) == [line + b"\n" for line in lines]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_usual_lines_are_checked_at_once(name: str) -> None:
+    """Otherwise nothing would be wrong, but slow."""
+    plain = PlainChecker(CHECKER).check([PLAIN[name].replace(b'"id"', b'"%d"' % number) + b"\n" for number in range(9)])
+    assert plain is not None
+    assert len(plain.models) == 9
