@@ -56,7 +56,7 @@ class PartWriter:
     def _write(self) -> None:
         key = self.key(len(self.parts) + 1)
         self.bucket.write(key, b"\n".join(self._pending) + b"\n")
-        self.parts.append(Part(key, self._first, self._last))
+        self.parts.append(Part(key, self._first, self._last, self._bytes))
         self._pending.clear()
         self._bytes = 0
 
