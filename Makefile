@@ -9,6 +9,8 @@ VENV := .venv
 CLOUD := $(STATE)/venvs/cloud
 SAM := $(STATE)/venvs/sam
 BENCH := $(STATE)/venvs/bench
+TOGETHER := $(STATE)/venvs/together
+TOGETHER1 := $(STATE)/venvs/together1
 # Not compiled at once: Python compiles what it imports, which is a small part of it.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-compile
 BUILDS := $(STATE)/builds
@@ -19,15 +21,15 @@ export __SAM_CLI_APP_DIR := $(CURDIR)/$(BUILDS)/sam
 # The engine's image and where it goes: ECR in your own account (`make image IMAGE=<account>.dkr.ecr.<region>.amazonaws.com/slacktide-transform:0.1.0`).
 IMAGE ?= slacktide-transform:0.1.0
 
-.PHONY: help setup test check up down demo scale bench bench-large image clean
+.PHONY: help setup test check up down demo scale bench bench-large image smoke-together clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-## Set-up: three environments side by side. A stamp is written last, so an interrupted set-up leaves none, and is begun anew.
+## Set-up: environments side by side. A stamp is written last, so an interrupted set-up leaves none, and is begun anew.
 
 setup: ## Install everything into the clone (.venv and .slacktide/venvs); quick when nothing changed
-	@$(MAKE) -s -j3 $(STAMPS)/dev $(STAMPS)/cloud $(STAMPS)/sam
+	@$(MAKE) -s -j3 $(STAMPS)/dev $(STAMPS)/cloud $(STAMPS)/sam $(STAMPS)/together $(STAMPS)/together1
 
 $(STATE)/python: requirements/python
 	@mkdir -p $(STAMPS)
@@ -57,6 +59,18 @@ $(STAMPS)/sam: $(STATE)/python requirements/sam.txt
 	@echo 'setup: $(SAM) (SAM and the linters of the template)'
 	@$(call environment,$(SAM))
 	@$(SAM)/bin/python $(PIP_INSTALL) -r requirements/sam.txt
+	@touch $@
+
+$(STAMPS)/together: $(STATE)/python requirements/together.txt
+	@echo 'setup: $(TOGETHER) (the official client of Together)'
+	@$(call environment,$(TOGETHER))
+	@$(TOGETHER)/bin/python $(PIP_INSTALL) -r requirements/together.txt
+	@touch $@
+
+$(STAMPS)/together1: $(STATE)/python requirements/together1.txt
+	@echo 'setup: $(TOGETHER1) (the official client of Together, 1.5.x)'
+	@$(call environment,$(TOGETHER1))
+	@$(TOGETHER1)/bin/python $(PIP_INSTALL) --no-deps -r requirements/together1.txt
 	@touch $@
 
 ## Checks and tests
@@ -89,6 +103,13 @@ demo: setup ## Run an example file through the whole system, with real inference
 
 scale: setup ## A million lines, a thousand of them bad, through the whole system, without an engine (some 6 minutes)
 	@$(VENV)/bin/python -m slacktide_local.scale
+## Together
+
+# make hands the key on by the environment, whether it was given there or as an argument.
+smoke-together: setup ## Ask the real service what the fake assumes of it (TOGETHER_API_KEY=...; costs less than a cent)
+	@$(VENV)/bin/python tests/fake_together/smoke.py
+
+## The container
 
 ## Measurements: they write their tables into docs/performance.md. Their environment is made with the first of them.
 

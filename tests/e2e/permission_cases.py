@@ -4,21 +4,24 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import pytest
 
-from e2e.permission_bench import CallFailedError, Workbench
+from e2e.permission_bench import NOTHING, CallFailedError, Workbench
 from e2e.stack import eventually, jsonl, request, requests
-from slacktide.batch import LineIndex, ObjectRef, Part
+from slacktide.batch import Job, LineIndex, Notice, ObjectRef, Part
 from slacktide.bucket import Bucket
 from slacktide.executions import Executions
 from slacktide.keys import MODELS_KEY
+from slacktide.statuses import BatchStatus, JobNotice
 from slacktide.uploads import PART_BYTES, Upload
 from template.document import FUNCTION, read_template, resources, target
 
 Call = Callable[[], object]
 OWN_MODELS = b'[[models]]\nid = "Qwen/QwQ-32B"\nenabled = false\n'
+SLEEPING = json.dumps({"StartAt": "Sleep", "States": {"Sleep": {"Type": "Wait", "Seconds": 3_600, "End": True}}})
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,25 @@ def a_batch_with_a_dead_job_is_planned(bench: Workbench) -> Call:
     return lambda: bench.step("PlanFunction", job.batch_id)
 
 
+def a_plan_that_died_is_made_again(bench: Workbench) -> Call:
+    """It had drafted more jobs than there are to be now."""
+    batch = bench.queued()
+    job = Job(batch.batch_id, "r1-j9", 1, "sagemaker", "m", "m", "/v1/completions", "g1", 1, 1, 1, batch.created_at)
+
+    def call() -> None:
+        bench.records.update_batch(batch.batch_id, round=0)
+        bench.records.put_job(job)
+        bench.step("PlanFunction", batch.batch_id)
+
+    return call
+
+
+def a_job_with_a_notice_is_followed(bench: Workbench) -> Call:
+    job = bench.planned()
+    bench.records.update_job(job, notices=[Notice(JobNotice.STUCK, job.created_at)])
+    return lambda: bench.step("FollowFunction", job.batch_id)
+
+
 def a_round_is_followed(bench: Workbench) -> Call:
     job = bench.planned()
     bench.records.update_job(job, progress=1)
@@ -211,6 +233,22 @@ def a_batch_is_left_behind(bench: Workbench) -> Call:
     return lambda: bench.call("SweepFunction", {})
 
 
+def a_batch_is_cancelled_while_it_is_held(bench: Workbench) -> Call:
+    """Its execution sleeps until its time comes."""
+    bench.forget()
+    machine = bench.stack.cloud.outputs["BatchStateMachineArn"]
+    bench.stack.states.update_state_machine(stateMachineArn=machine, definition=SLEEPING)
+    batch = bench.queued()
+    execution = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{batch.batch_id}"
+    history = partial(bench.stack.states.get_execution_history, executionArn=execution)
+    eventually(lambda: any(event["type"] == "WaitStateEntered" for event in history()["events"]), what="an execution that sleeps")
+    bench.stack.states.update_state_machine(stateMachineArn=machine, definition=NOTHING)
+    options = msgspec.structs.replace(batch.options, not_before=int(time.time()) + 3_600)
+    bench.records.update_batch(batch.batch_id, options=options)
+    bench.records.change_status(batch.batch_id, BatchStatus.CANCELLING, int(time.time()))
+    return lambda: bench.call("SweepFunction", {})
+
+
 CASES = [
     # First, since after a refused write to its guard a file would stay with the invocation that failed.
     Case("a delivery comes again", "ValidateFunction", a_delivery_comes_again),
@@ -223,6 +261,8 @@ CASES = [
     Case("a batch is planned", "PlanFunction", a_batch_is_planned),
     Case("a batch with a model table is planned", "PlanFunction", a_batch_with_a_model_table_is_planned),
     Case("a batch with a dead job is planned", "PlanFunction", a_batch_with_a_dead_job_is_planned),
+    Case("a plan that died is made again", "PlanFunction", a_plan_that_died_is_made_again),
+    Case("a job with a notice is followed", "FollowFunction", a_job_with_a_notice_is_followed),
     Case("a round is followed", "FollowFunction", a_round_is_followed),
     Case("the input of a job is written", "SubmitFunction", the_input_of_a_job_is_written),
     Case("a job is created", "SubmitFunction", a_job_is_created),
@@ -234,6 +274,7 @@ CASES = [
     Case("dead letters are sent", "DeadLetterFunction", dead_letters_are_sent),
     Case("a batch is announced", "AnnounceFunction", a_batch_is_announced),
     Case("a batch is left behind", "SweepFunction", a_batch_is_left_behind),
+    Case("a batch is cancelled while it is held", "SweepFunction", a_batch_is_cancelled_while_it_is_held),
 ]
 
 

@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakes.wire import Killed, Wire, external
-from slacktide.backends.protocol import Displaced, Ended, Full, Limits, Rejected, ResultObject, Running, Submitted, Work
+from slacktide.backends.protocol import (
+    Displaced,
+    Ended,
+    Found,
+    Full,
+    Limits,
+    Missing,
+    Rejected,
+    ResultObject,
+    Running,
+    Submitted,
+    Uploaded,
+    Work,
+)
 from slacktide.bucket import Bucket
 from slacktide.keys import line_range
 from slacktide.models import Model
@@ -68,9 +81,19 @@ class FakeBackend:
     ledger: Counter[str] = field(default_factory=Counter)  # creations by name
     jobs: dict[str, Upstream] = field(default_factory=dict)
     seen: list[Request] = field(default_factory=list)
+    proves_by_listing: bool = False
 
     def upstream_model(self, model: Model) -> str | None:
         return "upstream/" + model.id if self.models is None or model.id in self.models else None
+
+    def upload(self, work: Work) -> Uploaded:
+        raise AssertionError(f"{work.name} is not uploaded: it is read from the bucket")
+
+    def find(self, work: Work) -> list[Found]:
+        raise AssertionError(f"{work.name} is not looked for: its name is the idempotency key")
+
+    def fetch(self, work: Work, is_late: Callable[[], bool]) -> bool:  # noqa: ARG002 - part of the protocol
+        return True
 
     @external
     def submit(self, work: Work) -> Submitted | Full | Rejected:
@@ -88,10 +111,10 @@ class FakeBackend:
         return Submitted(work.name)
 
     @external
-    def poll(self, work: Work) -> Running | Ended | Displaced:
+    def poll(self, work: Work) -> Running | Ended | Displaced | Missing:
         job = self.jobs.get(work.name)
         if job is None:
-            return Ended("The backend does not know the job any more.")
+            return Missing()
         if job.displaced:
             return Displaced("No instance was free.")
         if job.stopped:

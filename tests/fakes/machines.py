@@ -76,6 +76,11 @@ class FakeStates:
         execution = self.executions.get(executionArn)
         return {"status": execution.status} if execution else refuse("ExecutionDoesNotExist")
 
+    @external
+    def stop_execution(self, *, executionArn: str) -> dict[str, Any]:
+        self.executions[executionArn].status = "ABORTED"
+        return {}
+
     def stop(self, name: str) -> None:
         """End an execution from outside, as StopExecution does."""
         execution = next(execution for execution in self.executions.values() if execution.name == name)

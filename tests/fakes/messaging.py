@@ -26,11 +26,16 @@ class FakeEvents:
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
 
     def details(self, batch_id: str | None = None) -> list[dict[str, Any]]:
-        """The details of the events, each once, in the order of their sequence."""
-        details = [json.loads(entry["Detail"]) for entry in self.entries]
+        """The details of the events of batches, each once, in the order of their sequence."""
+        details = [json.loads(entry["Detail"]) for entry in self.entries if entry["DetailType"].startswith("Batch ")]
         known = {detail["metadata"]["event_id"]: detail for detail in details}
         wanted = [detail for detail in known.values() if batch_id in {None, detail["data"]["batch_id"]}]
         return sorted(wanted, key=lambda detail: detail["data"]["sequence"])
+
+    def notices(self) -> list[tuple[str, str]]:
+        """The detail types of the events of jobs, each once, with the job."""
+        told = [(entry["DetailType"], json.loads(entry["Detail"])["data"]) for entry in self.entries]
+        return sorted({(kind, data["job_id"]) for kind, data in told if "job_id" in data})
 
 
 @dataclass

@@ -55,6 +55,7 @@ class FakeS3:
     clock: SettableClock
     objects: dict[str, list[Version]] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)  # keys of heads
     _count: int = 0
 
     @external
@@ -92,6 +93,7 @@ class FakeS3:
 
     @external
     def head_object(self, *, Key: str, VersionId: str | None = None, **_: Any) -> dict[str, Any]:
+        self.asked.append(Key)
         version = self._find(Key, VersionId, missing="404")
         return {
             "ContentLength": len(version.data or b""),

@@ -11,6 +11,7 @@ import pytest
 
 from fakes.backend import FakeBackend
 from fakes.clock import SettableClock
+from fakes.listed import FakeHosted
 from fakes.machines import TURNS, FakeStates, TaskFailedError
 from fakes.messaging import FakeEvents, FakeQueue
 from fakes.s3 import FakeS3
@@ -18,15 +19,17 @@ from fakes.table import FakeTable
 from fakes.wire import Killed, Wire
 from slacktide import assembly, collection, intake
 from slacktide.assembly import Assembler
+from slacktide.backends.protocol import Backend
 from slacktide.batch import Batch
 from slacktide.bucket import Bucket
 from slacktide.cancelling import Canceller
+from slacktide.clock import Clock
 from slacktide.dead_letters import DeadLetters
 from slacktide.deliveries import Deliveries
 from slacktide.executions import Executions
 from slacktide.following import Follower
 from slacktide.intake import Intake
-from slacktide.jobs import Clock, Jobs
+from slacktide.jobs import Jobs
 from slacktide.model_tables import ModelTables
 from slacktide.models import ModelTable, shipped_models
 from slacktide.notifications import Announcer
@@ -64,6 +67,7 @@ class World:
     settings: Settings = SETTINGS
     models: ModelTable = field(default_factory=shipped_models)
     hurry: bool = False
+    has_hosted: bool = False
     aws: Callable[["World"], tuple[Any, Any]] | None = None  # other clients of S3 and of the table, for example moto's
     invocations: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -77,7 +81,10 @@ class World:
         self.records = Records(self.table)
         self.states = FakeStates(self.wire, self.clock, self.functions())
         self.executions = Executions(self.states, MACHINE + "batch", MACHINE + "job")
-        self.backends = {"sagemaker": self.backend}
+        self.hosted = FakeHosted(self.wire, self.backend.bucket, self.clock)
+        self.backends: dict[str, Backend] = {"sagemaker": self.backend}
+        if self.has_hosted:
+            self.backends = {"together": self.hosted, "sagemaker": self.backend}
         self.routes = Routes(self.models, self.backends)
         self.tables = ModelTables(self.bucket, self.models, self.backends)
         self.announcer = Announcer(self.bus, "bus", self.bucket, self.records, self.clock)
@@ -106,7 +113,11 @@ class World:
                 )
             ),
             "poll": step(lambda to: self.jobs.poll(to.batch_id, to.job, now=self.clock(), wait_seconds=to.wait_seconds)),
-            "collect": step(lambda to: self.jobs.collect(to.batch_id, to.job, clock=self.invocation_clock, cursor=to.cursor)),
+            "collect": step(
+                lambda to: self.jobs.collect(
+                    to.batch_id, to.job, clock=self.invocation_clock, cursor=to.cursor, wait_seconds=to.wait_seconds
+                )
+            ),
             "assemble": step(
                 lambda to: self.assembler.assemble(to.batch_id, cursor=to.cursor, is_late=self.is_late, gave_up=to.gave_up)
             ),

@@ -30,15 +30,16 @@ def test_each_step_answers_what_the_machine_reads(stack: Stack, batch_id: str) -
     step: dict[str, Any] = {"v": 1, "batch_id": batch_id}
     job = step | {"job_id": "r1-j1", "cursor": None, "wait_seconds": 0}
     name = f"{batch_id}-r1-j1-a1"
+    start = {"job_id": "r1-j1", "attempt": 1, "name": name}
     wanted: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-        ("plan", step, {"has_jobs": True, "jobs": [{"job_id": "r1-j1", "attempt": 1, "name": name}], "wait_seconds": 15}),
+        ("plan", step, {"has_jobs": True, "jobs": [start], "wait_seconds": 15, "is_held": False}),
         ("submit", job, {"done": False, "outcome": "submitted", "wait_seconds": 0, "cursor": "written"}),
         ("submit", job | {"cursor": "written"}, {"done": True, "outcome": "submitted", "wait_seconds": 15, "cursor": None}),
         ("follow", step | {"wait_seconds": 15}, {"settled": True, "wait_seconds": 22}),
         ("poll", job, {"done": False, "resubmit": False, "wait_seconds": 15, "progress": 1}),
         ("poll", job, {"done": True, "resubmit": False, "wait_seconds": 0, "progress": 1}),
-        ("collect", job, {"done": True, "cursor": None}),
-        ("plan", step, {"has_jobs": False, "jobs": [], "wait_seconds": 0}),
+        ("collect", job, {"done": True, "wait_seconds": 0, "cursor": None}),
+        ("plan", step, {"has_jobs": False, "jobs": [], "wait_seconds": 0, "is_held": False}),
         ("assemble", step | {"cursor": None, "gave_up": False}, {"done": True, "cursor": None}),
         ("dead_letter", step | {"cursor": None}, {"done": True, "cursor": None}),
         ("announce", step, {"status": "completed"}),
@@ -128,7 +129,7 @@ def test_the_real_wiring_makes_every_client(monkeypatch: pytest.MonkeyPatch) -> 
     clear_caches()
     parts = ["deliveries", "planner", "follower", "jobs", "assembler", "dead_letters", "sweeper"]
     assert all(getattr(wiring, part)() is getattr(wiring, part)() for part in parts)
-    assert list(wiring.backends()) == ["sagemaker"]
+    assert list(wiring.backends()) == ["together", "openai", "sagemaker"]
     clear_caches()
 
 

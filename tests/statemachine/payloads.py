@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from slacktide import jobs
+from slacktide import submitting
 from slacktide.executions import Executions
 from slacktide.statuses import FINAL
 from slacktide.steps import StartJob, Step
@@ -32,10 +32,10 @@ from .machine import (
 
 # What may be sent to a function, and what may be kept: a decision, an id, a place to go on from, a number of seconds.
 SENT = {"v", "batch_id", "job_id", "attempt", "cursor", "wait_seconds", "gave_up"}
-KEPT = {"has_jobs", "jobs", "wait_seconds", "cursor", "gave_up", "settled", "done", "outcome", "resubmit", "status"}
+KEPT = {"has_jobs", "jobs", "wait_seconds", "cursor", "gave_up", "settled", "done", "outcome", "resubmit", "status", "is_held"}
 UNREAD = {"v", "progress"}  # fields of answers that no machine needs: one is for versions to come, one for people
 WORDS = {
-    "outcome": set(re.findall(r'outcome="(\w+)"', inspect.getsource(jobs))),
+    "outcome": set(re.findall(r'outcome="(\w+)"', inspect.getsource(submitting))),
     "status": {str(status) for status in FINAL},
 }
 

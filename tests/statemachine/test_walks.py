@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from slacktide.steps import Announcement, Loop, Plan, Poll, Progress, StartJob, Step, Submission, grow
+from slacktide.steps import Announcement, Gathering, Loop, Plan, Poll, Progress, StartJob, Step, Submission, grow
 from template.document import Document, default, read_template
 
 from .execution import MOST_EVENTS, Execution, StepFailedError
@@ -24,6 +24,10 @@ REJECTED = Submission(done=True, outcome="rejected", wait_seconds=0)
 NO_JOBS = Plan(has_jobs=False, jobs=[], wait_seconds=0)
 TWO_JOBS = Plan(has_jobs=True, jobs=[StartJob("r1-j1", 1, "a.r1-j1.a1"), StartJob("r1-j2", 3, "a.r1-j2.a3")], wait_seconds=15)
 DONE = Loop(done=True)
+COLLECTED = Gathering(done=True)
+MORE, LATER = Gathering(done=False, cursor="7"), Gathering(done=False, wait_seconds=40)
+UNSETTLED = Submission(done=True, outcome="unsettled", wait_seconds=15, cursor="written")
+HELD = Plan(has_jobs=False, jobs=[], wait_seconds=DAY, is_held=True)
 SUBMISSION = ["Submit", "Input written?", "Submitted?"]
 ENDING = ["Assemble", "Assembled?", "Dead-letter", "All sent?", "Announce", "Batch failed?"]
 
@@ -55,7 +59,7 @@ def _repeat_last(said: Any) -> Iterator[Any]:
 
 
 def run_job(**answers: Any) -> tuple[Execution, Script, str]:
-    script = Script(**{"Submit": SUBMITTED, "Poll": ENDED, "Collect": DONE, **answers})
+    script = Script(**{"Submit": SUBMITTED, "Poll": ENDED, "Collect": COLLECTED, **answers})
     execution = Execution(read_contract("job"), script, JOB)
     return execution, script, execution.run()
 
@@ -68,16 +72,26 @@ def run_batch(*, start: Callable[[Document], None] = lambda _: None, **answers: 
 
 
 def test_a_job_is_submitted_polled_and_collected() -> None:
-    execution, script, end = run_job(Submit=[WRITTEN, SUBMITTED], Poll=[RUNNING, ENDED], Collect=[Loop(False, "7"), DONE])
+    execution, script, end = run_job(Submit=[WRITTEN, SUBMITTED], Poll=[RUNNING, ENDED], Collect=[MORE, LATER, COLLECTED])
     assert end == "Job settled"
     waiting = ["Wait for results", "Poll", "Finished?"]
     collecting = ["Collect", "Collected?"]
-    assert execution.visited == ["Begin", "Submit", "Input written?", *SUBMISSION, *waiting * 2, *collecting * 2, "Job settled"]
+    assert execution.visited == [
+        "Begin",
+        "Submit",
+        "Input written?",
+        *SUBMISSION,
+        *waiting * 2,
+        *[*collecting, "Wait for files"] * 2,
+        *collecting,
+        "Job settled",
+    ]
     assert [step.cursor for step in script.sent("Submit")] == [None, "written"]
     assert [step.wait_seconds for step in script.sent("Poll")] == [15, 22]
-    assert [step.cursor for step in script.sent("Collect")] == [None, "7"]
+    assert [step.cursor for step in script.sent("Collect")] == [None, "7", None]
+    assert [step.wait_seconds for step in script.sent("Collect")] == [0, 0, 40]
     assert {(step.batch_id, step.job_id) for _, step in script.steps} == {(BATCH["batch_id"], "r1-j1")}
-    assert execution.seconds == 15 + 22
+    assert execution.seconds == 15 + 22 + 40
 
 
 def test_a_job_without_room_waits_and_is_not_written_again() -> None:
@@ -86,6 +100,20 @@ def test_a_job_without_room_waits_and_is_not_written_again() -> None:
     assert execution.visited.count("Wait for room") == 2
     assert [step.cursor for step in script.sent("Submit")] == [None, "written", "written", "written"]
     assert [step.wait_seconds for step in script.sent("Submit")] == [0, 0, 20, 20]
+
+
+def test_a_job_that_may_exist_is_waited_for_and_not_written_again() -> None:
+    execution, script, end = run_job(Submit=[WRITTEN, UNSETTLED, SUBMITTED])
+    assert end == "Job settled"
+    assert execution.visited.count("Wait for proof") == 1
+    assert [(step.cursor, step.wait_seconds) for step in script.sent("Submit")] == [(None, 0), ("written", 0), ("written", 15)]
+
+
+def test_a_batch_is_held_by_one_wait() -> None:
+    execution, _, end = run_batch(Plan=[HELD, NO_JOBS])
+    assert end == "Batch ended"
+    assert execution.visited[:5] == ["Plan round", "Any jobs?", "Hold back", "Plan round", "Any jobs?"]
+    assert execution.seconds == DAY
 
 
 def test_a_rejected_job_is_collected_at_once() -> None:
@@ -131,7 +159,7 @@ def test_a_batch_runs_round_after_round() -> None:
 def test_what_a_job_is_started_with_is_what_its_machine_reads() -> None:
     started: list[Document] = []
     run_batch(start=started.append, Plan=[TWO_JOBS, NO_JOBS])
-    script = Script(Submit=SUBMITTED, Poll=ENDED, Collect=DONE)
+    script = Script(Submit=SUBMITTED, Poll=ENDED, Collect=COLLECTED)
     assert Execution(read_contract("job"), script, started[1]["Input"]).run() == "Job settled"
     assert {step.job for _, step in script.steps} == {"r1-j2"}
 
@@ -206,7 +234,7 @@ class Waiting:
         answers: dict[str, Any] = {
             "SubmitFunction": self._submit(step, wait, over=over),
             "PollFunction": Poll(done=over, resubmit=False, wait_seconds=wait, progress=0),
-            "CollectFunction": DONE,
+            "CollectFunction": COLLECTED,
             "PlanFunction": NO_JOBS if over else Plan(has_jobs=True, jobs=[], wait_seconds=self.first),
             "FollowFunction": Progress(settled=over, wait_seconds=wait),
             "AssembleFunction": DONE,

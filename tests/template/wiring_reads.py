@@ -15,6 +15,7 @@ from .document import ROOT
 # Which machine each method of Executions is about: the wiring knows both, a function needs those that it uses.
 MACHINE_OF = {
     "start_batch": "batch_state_machine",
+    "stop_batch": "batch_state_machine",
     "batch_status": "batch_state_machine",
     "is_job_running": "job_state_machine",
 }
@@ -31,11 +32,20 @@ def settings_read(directory: str) -> set[str]:
         node = _wiring_functions()[name]
         if name != "executions":
             reads |= _direct_reads(node)
-        sources |= {inspect.getsource(sys.modules[it.__module__]) for it in _classes(node) if it is not Executions}
+        sources |= {source for it in _classes(node) if it is not Executions for source in _sources(it.__module__)}
     for source in sources:
-        reads |= {BEHIND.get(name, str(name)) for name in re.findall(r"self\.settings\.(\w+)", source)}
+        reads |= {BEHIND.get(name, str(name)) for name in re.findall(r"\bsettings\.(\w+)", source)}
         reads |= {MACHINE_OF[name] for name in re.findall(r"self\.executions\.(\w+)\(", source)}
     return reads & {*Settings.__struct_fields__}
+
+
+@cache
+def _sources(module: str) -> frozenset[str]:
+    """The source of a module, and of those that it hands the settings on to."""
+    source = inspect.getsource(sys.modules[module])
+    imported = {str(name) for name in re.findall(r"^from (slacktide\.\w+) import", source, re.MULTILINE)} - {Settings.__module__}
+    handed = [it for it in imported if "settings: Settings" in inspect.getsource(sys.modules[it])]
+    return frozenset({source, *(text for it in handed for text in _sources(it))})
 
 
 def methods_of_executions() -> set[str]:

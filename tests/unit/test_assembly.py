@@ -13,6 +13,7 @@ from slacktide.backends.protocol import Limits
 from slacktide.codes import CLASSES, Code, CodeClass
 from slacktide.results import MESSAGES
 
+HOSTED = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 FILE = jsonl(*(request(f"r{number}", "words " * number) for number in range(1, 9)), b"nonsense", request("r1"))
 
 
@@ -240,3 +241,18 @@ def test_the_size_of_a_step_changes_no_byte(every: int, monkeypatch: pytest.Monk
         text.replace(world.batches()[0].batch_id.encode(), wanted.batches()[0].batch_id.encode()) for text in files(world)
     ]
     assert replaced == list(files(wanted))
+
+
+def test_each_line_shows_the_backend_and_round_that_answered_it_if_that_is_asked_for() -> None:
+    world = World(has_hosted=True)
+    world.hosted.answer = fail(503)
+    lines = jsonl(request("a", model=HOSTED), request("b"), request("c", model=HOSTED), b"rubbish")
+    outcome = world.process(lines, show_backend="true")
+    assert {line["line"]: line.get("slacktide") for line in outcome.output} == {
+        1: {"backend": "sagemaker", "round": 3},
+        2: {"backend": "sagemaker", "round": 1},
+        3: {"backend": "sagemaker", "round": 3},
+    }
+    assert list(outcome.output[0]) == ["id", "custom_id", "line", "slacktide", "response", "error"]
+    assert "slacktide" not in outcome.errors[0], "no backend saw it"
+    assert all("slacktide" not in line for line in World(has_hosted=True).process(lines).output)

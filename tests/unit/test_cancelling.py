@@ -68,3 +68,55 @@ def test_only_batches_of_that_key(world: World) -> None:
         "input/a.jsonl": "cancelled",
         "input/b.jsonl": "completed",
     }
+
+
+def test_a_marker_means_a_file_that_was_there_and_not_yet_recorded(world: World) -> None:
+    """Dropped, then marked in the same second; the events are handled later, the file's first."""
+    dropped = world.drop(FILE)
+    marker = world.drop(b"", "a.jsonl.cancel")
+    world.clock.advance(30)
+    assert world.deliver(dropped)
+    assert world.deliver(marker)
+    world.run()
+    assert world.outcome().batch.status is BatchStatus.CANCELLED
+
+
+def test_a_marker_that_is_handled_before_its_file_counts(world: World) -> None:
+    dropped = world.drop(FILE)
+    world.clock.advance(3)
+    marker = world.drop(b"", "a.jsonl.cancel")
+    assert world.deliver(marker)
+    assert world.deliver(dropped)
+    world.run()
+    outcome = world.outcome()
+    assert outcome.batch.status is BatchStatus.CANCELLED
+    assert sorted(outcome.codes) == [1, 2, 3]
+    assert world.backend.creations == 0
+    statuses = [detail["data"]["status"] for detail in world.bus.details()]
+    assert statuses == ["validating", "cancelling", "finalizing", "cancelled"]
+
+
+def test_an_old_marker_does_not_touch_a_new_file(world: World) -> None:
+    world.drop(b"", "a.jsonl.cancel")
+    world.clock.advance(1)
+    assert world.process(FILE).batch.status is BatchStatus.COMPLETED
+
+
+def test_a_key_that_is_too_long_for_a_marker_has_none(world: World) -> None:
+    path = "x" * (1_024 - len("input/.jsonl")) + ".jsonl"
+    assert world.process(FILE, path).batch.status is BatchStatus.COMPLETED
+    assert all(len(key) <= 1_024 for key in world.s3.asked)
+
+
+def test_a_marker_of_an_unknown_batch_does_nothing(world: World) -> None:
+    assert world.deliver(world.drop(b"", f"batch_{'b' * 26}.jsonl.cancel"))
+    assert world.process(FILE).batch.status is BatchStatus.COMPLETED
+
+
+def test_a_batch_of_another_owner_is_not_cancelled_from_the_drop_zone(world: World) -> None:
+    assert world.deliver(world.drop(FILE))
+    batch_id = world.batches()[0].batch_id
+    world.records.update_batch(batch_id, owner="key-7")
+    assert world.deliver(world.drop(b"", f"{batch_id}.jsonl.cancel"))
+    world.run()
+    assert world.outcome().batch.status is BatchStatus.COMPLETED

@@ -12,14 +12,14 @@ import msgspec
 import pytest
 
 from slacktide import dead_letters, keys
-from slacktide.batch import Batch, Failure, Job, ObjectRef, Options, StatusChange
+from slacktide.batch import Batch, Failure, Job, Notice, ObjectRef, Options, StatusChange
 from slacktide.codes import CLASSES
 from slacktide.ids import RequestId
-from slacktide.notifications import DETAIL_TYPES, build_event, latest_document
+from slacktide.notifications import DETAIL_TYPES, JOB_DETAIL_TYPES, build_event, build_job_event, latest_document
 from slacktide.options import _NOT_YET, read_options
 from slacktide.results import ErrorBody, write_result
 from slacktide.settings import Settings
-from slacktide.statuses import BatchStatus, JobState
+from slacktide.statuses import BatchStatus, JobNotice, JobState
 from slacktide.steps import grow
 from slacktide_cli.verbs import run
 from template.document import read_template
@@ -82,13 +82,13 @@ def test_the_readme_has_every_option_with_its_default() -> None:
     assert set(documented) == {field.replace("_", "-") for field in Options.__struct_fields__}
     settings = Settings(bucket="b", table="t", event_bus="e")
     given = {name: default for name, default in documented.items() if default != "none"}
-    assert read_options(given, settings) == Options()
+    assert read_options(given, settings, 0) == Options()
 
 
 def test_every_documented_option_is_read() -> None:
     settings = Settings(bucket="b", table="t", event_bus="e")
     for row in read_rows(find_section(README, "Options of a file")):
-        refused = read_options({unquote(row[0]): "\n"}, settings)
+        refused = read_options({unquote(row[0]): "\n"}, settings, 0)
         assert isinstance(refused, Failure)
         assert unquote(row[0]) in refused.message
 
@@ -138,7 +138,8 @@ def order_of_states(machine: str) -> Iterator[str]:
 def test_every_status_and_every_event_is_in_the_architecture() -> None:
     section = find_section(ARCHITECTURE, "Status")
     assert [status for status in BatchStatus if not re.search(rf"\b{status}\b", section)] == []
-    assert [name for name in DETAIL_TYPES.values() if f"`{name}`" not in find_section(ARCHITECTURE, "Events")] == []
+    names = [*DETAIL_TYPES.values(), *JOB_DETAIL_TYPES.values()]
+    assert [name for name in names if f"`{name}`" not in find_section(ARCHITECTURE, "Events")] == []
     assert [state for state in JobState if f"`{state}`" not in find_section(ARCHITECTURE, "latest.json")] == []
 
 
@@ -158,7 +159,7 @@ BATCH = Batch(
 )
 JOB = Job(
     batch_id=BATCH_ID, job_id="r1-j1", round=1, backend="sagemaker", model="m", upstream_model="m", endpoint="/v1/completions",
-    group="g1", first=1, last=40, total=34, created_at=0,
+    group="g1", first=1, last=40, total=34, created_at=0, notices=[Notice(JobNotice.STUCK, 0)],
 )  # fmt: skip
 
 
@@ -188,6 +189,7 @@ def write_dead_letter() -> dict[str, Any]:
     ("name", "make"),
     [
         ("event", lambda: plain(build_event(BATCH, 5))),
+        ("job-event", lambda: plain(build_job_event(BATCH, JOB, 1))),
         ("latest", lambda: plain(latest_document(BATCH, [JOB], 0))),
         ("dead-letter", write_dead_letter),
     ],

@@ -89,12 +89,15 @@ class TestMachines:
 @pytest.fixture(scope="module")
 def walked() -> set[str]:
     """The states that are passed in a few different runs."""
-    plain, displaced, stuck, broken, refused, attached = worlds = [World() for _ in range(6)]
+    hosted = World(has_hosted=True)
+    hosted.hosted.creates.append("lost")
+    assert hosted.deliver(hosted.drop(jsonl(request("a", model="meta-llama/Llama-3.3-70B-Instruct-Turbo")), not_before="1h"))
+    plain, displaced, stuck, broken, refused, attached, _ = worlds = [*(World() for _ in range(6)), hosted]
     displaced.backend.script.extend(["full", "displaced", "rejected"])
     stuck.states.functions["plan"] = stuck.states.functions["assemble"] = _break
     broken.states.functions["poll"] = _break
     plain.hurry = True
-    for world in worlds:
+    for world in worlds[:-1]:
         assert world.deliver(world.drop(b"x" if world is refused else FILE))
     while not attached.states.running("job"):
         attached.states.step()

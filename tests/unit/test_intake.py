@@ -302,8 +302,9 @@ class TestLines:
         (told,) = world.backend.seen
         assert told == {
             "custom_id": f"{outcome.batch.batch_id}.1.1",
+            "method": "POST",
             "url": "/v1/chat/completions",
-            "body": request("x", "hi", temperature=0.5)["body"],
+            "body": request("x", "hi", temperature=0.5)["body"] | {"model": "upstream/HuggingFaceTB/SmolLM2-135M-Instruct"},
         }
 
     def test_a_validation_that_is_done_again_writes_the_same(self, world: World) -> None:

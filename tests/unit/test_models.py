@@ -115,7 +115,7 @@ class TestOverride:
         (ROW + "context = 0\n", "at `context`"),
         (ROW.replace("/v1/completions", "/v1/x"), "endpoints: /v1/x is not one of /v1/chat/completions"),
         (ROW.replace('["/v1/completions"]', "[]"), "at `endpoints`"),
-        (ROW.replace('route = ["sagemaker"]', 'route = ["sagmaker"]'), "route: sagmaker is not one of together, sagemaker"),
+        (ROW.replace('route = ["sagemaker"]', 'route = ["sagmaker"]'), "route: sagmaker is not one of together, openai"),
         (ROW.replace('route = ["sagemaker"]', 'route = ["together"]'), r"route: together is not among its backends"),
         (ROW.replace("backends.sagemaker", "backends.sagmaker"), "sagmaker` - at `backends`"),
         (ROW.replace('{ id = "up" }', '{ name = "up" }'), "at `backends.sagemaker`"),

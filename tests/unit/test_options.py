@@ -8,21 +8,44 @@ from slacktide.batch import Failure, Options
 from slacktide.codes import Code
 from slacktide.options import read_options
 
+NOW = 1_790_000_000
+
 
 def test_defaults() -> None:
-    assert read_options({}, SETTINGS) == Options()
-    assert read_options({"content-owner": "x", "mtime": "1"}, SETTINGS) == Options(), "names of others are left alone"
+    assert read_options({}, SETTINGS, NOW) == Options()
+    assert read_options({"content-owner": "x", "mtime": "1"}, SETTINGS, NOW) == Options(), "names of others are left alone"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1h", 3_600), ("7d", 604_800), ("90m", 5_400), ("86400s", 86_400)])
 def test_windows(text: str, seconds: int) -> None:
-    assert read_options({"completion-window": text}, SETTINGS) == Options(completion_window=seconds)
+    assert read_options({"completion-window": text}, SETTINGS, NOW) == Options(completion_window=seconds)
 
 
 def test_all_options() -> None:
     metadata = {"on-invalid": "reject", "max-invalid-ratio": "0.25", "endpoint": "/v1/embeddings", "tag": "blüte 7"}
     wanted = Options(on_invalid="reject", max_invalid_ratio=0.25, endpoint="/v1/embeddings", tag="blüte 7")
-    assert read_options(metadata, SETTINGS) == wanted
+    assert read_options(metadata, SETTINGS, NOW) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("90m", NOW + 5_400),
+        ("0s", NOW),
+        ("2026-09-22T10:00:00Z", 1_790_071_200),
+        ("2026-09-22t12:00+02:00", 1_790_071_200),
+        ("2026-09-22 10:00:00.5z", 1_790_071_200),
+        ("2020-01-01T00:00:00Z", 1_577_836_800),
+    ],
+)
+def test_times_to_begin_at(text: str, start: int) -> None:
+    assert read_options({"not-before": text}, SETTINGS, NOW) == Options(not_before=start)
+
+
+def test_routes_and_rounds() -> None:
+    metadata = {"route": "together, sagemaker,sagemaker", "max-rounds": "2", "show-backend": "true"}
+    wanted = Options(route=["together", "sagemaker", "sagemaker"], max_rounds=2, show_backend=True)
+    assert read_options(metadata, SETTINGS, NOW) == wanted
 
 
 BAD = {
@@ -31,28 +54,38 @@ BAD = {
     "max-invalid-ratio": ["", "nan", "-0.1", "1.1", "half", "inf"],
     "endpoint": ["", "/v1/images", "chat"],
     "tag": ["x" * 257, "a\nb", "\x00"],
-    "not-before": ["x"],
+    "not-before": [
+        "",
+        "x",
+        "tomorrow",
+        "2026-09-22",
+        "2026-09-22T10:00:00",
+        "2026-02-30T10:00:00Z",
+        "8d",
+        "2027-01-01T00:00:00Z",
+    ],
     "max-cost-usd": ["1"],
-    "max-rounds": ["1"],
-    "route": ["sagemaker"],
+    "max-rounds": ["", "0", "-1", "1.5", "11", "\N{SUPERSCRIPT TWO}"],
+    "route": ["", "here", "together,", "together;sagemaker", ",".join(["sagemaker"] * 21)],
+    "show-backend": ["", "yes", "True"],
     "priority": ["1"],
 }
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in BAD.items() for text in texts])
 def test_a_bad_option_is_named(name: str, text: str) -> None:
-    failure = read_options({name: text}, SETTINGS)
+    failure = read_options({name: text}, SETTINGS, NOW)
     assert isinstance(failure, Failure)
     assert failure.code is Code.INVALID_OPTION
     assert name in failure.message
 
 
 def test_all_bad_options_are_named_at_once() -> None:
-    failure = read_options({"on-invalid": "x", "completion-window": "y", "route": "z"}, SETTINGS)
+    failure = read_options({"on-invalid": "x", "completion-window": "y", "priority": "z"}, SETTINGS, NOW)
     assert isinstance(failure, Failure)
-    assert all(name in failure.message for name in ("on-invalid", "completion-window", "route"))
+    assert all(name in failure.message for name in ("on-invalid", "completion-window", "priority"))
 
 
 def test_the_stack_sets_the_windows() -> None:
     brief = msgspec.structs.replace(SETTINGS, window_shortest=10)
-    assert read_options({"completion-window": "10s"}, brief) == Options(completion_window=10)
+    assert read_options({"completion-window": "10s"}, brief, NOW) == Options(completion_window=10)

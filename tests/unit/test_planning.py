@@ -12,9 +12,12 @@ from fakes.backend import Request, drop, fail, succeed
 from fakes.wire import Killed
 from fakes.world import World, jsonl, request
 from slacktide.backends.protocol import Limits
+from slacktide.batch import Part
 from slacktide.bitmap import Bitmap
 from slacktide.models import parse_models
-from slacktide.planning import MOST_ATTEMPTS, split
+from slacktide.planning import MOST_ATTEMPTS
+from slacktide.request_lines import ENVELOPE_BYTES
+from slacktide.splitting import split
 from slacktide.statuses import BatchStatus, JobState
 
 FILE = jsonl(*(request(f"r{number}") for number in range(1, 6)))
@@ -26,12 +29,16 @@ def queued(world: World, content: bytes = FILE, **metadata: str) -> str:
     return world.batches()[0].batch_id
 
 
+def requests(most: int | None) -> Limits:
+    return Limits(object_lines=1, object_bytes=1, job_requests=most)
+
+
 @given(st.sets(st.integers(1, 300), min_size=1), st.integers(1, 50))
 def test_a_split_is_even_and_whole(lines: set[int], most: int) -> None:
     bitmap = Bitmap(300)
     for line in lines:
         bitmap.add(line)
-    pieces = list(split(bitmap, most))
+    pieces = split(bitmap, requests(most), [])
     sizes = [total for _, _, total in pieces]
     assert max(sizes) <= most
     assert max(sizes) - min(sizes) <= 1, "even"
@@ -42,8 +49,29 @@ def test_a_split_is_even_and_whole(lines: set[int], most: int) -> None:
 
 
 def test_no_limit_is_one_piece_and_no_line_is_none() -> None:
-    assert list(split(Bitmap.full(9), None)) == [(1, 9, 9)]
-    assert list(split(Bitmap(9), None)) == list(split(Bitmap(9), 3)) == []
+    assert split(Bitmap.full(9), requests(None), []) == [(1, 9, 9)]
+    assert split(Bitmap(9), requests(None), []) == split(Bitmap(9), requests(3), []) == []
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=60), st.integers(1, 7), st.integers(800, 4_000))
+def test_a_split_by_bytes_bounds_every_piece(sizes: list[int], lines_per_part: int, most: int) -> None:
+    """The bytes of lines and envelopes, as a job's input has them, not those of parts."""
+    total = len(sizes)
+    cuts = range(0, total, lines_per_part)
+    parts = [Part("k", at + 1, min(total, at + lines_per_part), sum(sizes[at : at + lines_per_part])) for at in cuts]
+    pieces = split(Bitmap.full(total), Limits(object_lines=1, object_bytes=1, job_bytes=most), parts)
+    counts = [lines for _, _, lines in pieces]
+    assert sum(counts) == total
+    assert max(counts) - min(counts) <= 1, "even"
+    for first, last, lines in pieces:
+        assert lines == 1 or sum(sizes[first - 1 : last]) + lines * ENVELOPE_BYTES <= most
+
+
+def test_a_split_by_bytes_is_not_finer_than_it_must_be() -> None:
+    parts = [Part("k", first, first + 99, 1_000_000) for first in range(1, 1_000, 100)]
+    pieces = split(Bitmap.full(1_000), Limits(object_lines=1, object_bytes=1, job_bytes=3_000_000), parts)
+    assert len(pieces) <= 5, "four, if the parts lay as the pieces do"
+    assert split(Bitmap.full(1_000), Limits(object_lines=1, object_bytes=1, job_bytes=11_000_000), parts) == [(1, 1_000, 1_000)]
 
 
 def test_jobs_are_cut_by_model_and_by_size(world: World) -> None:

@@ -3,6 +3,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import pytest
@@ -10,12 +11,25 @@ from botocore.exceptions import ClientError
 
 from fakes.wire import refuse
 from fakes.world import BUCKET, World
-from slacktide.backends.protocol import Displaced, Ended, Full, Rejected, ResultObject, Running, Submitted, Work
+from slacktide.backends.protocol import (
+    Displaced,
+    Ended,
+    Found,
+    Full,
+    Missing,
+    Rejected,
+    ResultObject,
+    Running,
+    Submitted,
+    Uploaded,
+    Work,
+)
 from slacktide.backends.sagemaker import CONCURRENT_PAYLOADS, MAX_PAYLOAD_MB, OBJECT_BYTES, SageMaker, TransformSettings
 from slacktide.models import shipped_models
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WORK = Work("slacktide-x-r1-j1-a1", MODEL, "/v1/chat/completions", "b/input/", "b/raw-1/")
+CREATED = datetime(2026, 9, 21, tzinfo=UTC)
 SETTINGS = TransformSettings("stack", "image", "", frozenset({MODEL}), "role", "ml.g6.xlarge", 2, 256, 3_600)
 
 
@@ -46,7 +60,7 @@ class FakeSageMaker:
         self._note("create_transform_job")
         if job["TransformJobName"] in self.jobs:
             refuse("ResourceInUse", "CreateTransformJob", "Job name must be unique")
-        self.jobs[job["TransformJobName"]] = job | {"TransformJobStatus": "InProgress"}
+        self.jobs[job["TransformJobName"]] = job | {"TransformJobStatus": "InProgress", "CreationTime": CREATED}
 
     def describe_transform_job(self, TransformJobName: str) -> dict[str, Any]:
         self._note("describe_transform_job")
@@ -97,6 +111,13 @@ class TestSubmit:
     def test_a_name_that_is_in_use_is_adopted(self, backend: SageMaker, client: FakeSageMaker) -> None:
         assert backend.submit(WORK) == backend.submit(WORK) == Submitted(WORK.name)
         assert len(client.jobs) == 1
+
+    def test_its_name_is_its_proof_and_the_bucket_its_input(self, backend: SageMaker) -> None:
+        assert not backend.proves_by_listing
+        assert backend.upload(WORK) == Uploaded("")
+        backend.submit(WORK)
+        assert backend.find(WORK) == [Found(WORK.name, CREATED.timestamp(), has_ended=False)]
+        assert backend.fetch(WORK, lambda: False)
 
     def test_a_used_up_quota_is_said_with_its_name(self, backend: SageMaker, client: FakeSageMaker) -> None:
         client.failures["create_transform_job"] = deque([("ResourceLimitExceeded", "limit is 0")])
@@ -188,10 +209,9 @@ class TestPoll:
         world.bucket.write("b/raw-1/000000001-000000002.jsonl.out", b"x")
         assert isinstance(backend.poll(WORK), Ended), "it ran, so its results count"
 
-    def test_a_job_that_is_unknown_has_ended(self, backend: SageMaker) -> None:
-        answer = backend.poll(WORK)
-        assert isinstance(answer, Ended)
-        assert "does not know" in (answer.reason or "")
+    def test_a_job_that_is_unknown_is_missing(self, backend: SageMaker) -> None:
+        assert backend.poll(WORK) == Missing()
+        assert backend.find(WORK) == []
 
     def test_a_failing_describe_is_no_end(self, backend: SageMaker, client: FakeSageMaker) -> None:
         client.failures["describe_transform_job"] = deque([("ThrottlingException", "")])

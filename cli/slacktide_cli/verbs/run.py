@@ -45,6 +45,10 @@ def run(
     max_invalid_ratio: MaxInvalidRatioOption = None,
     endpoint: Annotated[str | None, typer.Option(help="Endpoint of lines without a url.")] = None,
     tag: Annotated[str | None, typer.Option(help="A text of yours, repeated in the notifications.")] = None,
+    not_before: Annotated[str | None, typer.Option(help="When it may begin: 2026-01-31T22:00:00Z, or e.g. 6h from now.")] = None,
+    route: Annotated[str | None, typer.Option(help="Backends to try, round after round, e.g. together,sagemaker.")] = None,
+    max_rounds: Annotated[int | None, typer.Option(min=1, help="Most rounds that it may take.")] = None,
+    show_backend: Annotated[bool, typer.Option(help="Have each output line tell its backend and round.")] = False,
 ) -> None:
     """Run FILE as a batch: drop it, follow it, download the results and check them.
 
@@ -56,6 +60,10 @@ def run(
         "max-invalid-ratio": None if max_invalid_ratio is None else f"{max_invalid_ratio:g}",
         "endpoint": endpoint,
         "tag": tag,
+        "not-before": not_before,
+        "route": route,
+        "max-rounds": max_rounds,
+        "show-backend": "true" if show_backend else None,
     }
     target = check_arguments(file, bucket=bucket, key=key, model=model, tag=tag)
     console = Console()

@@ -76,7 +76,9 @@ def read_arguments(*, on_invalid: str | None, max_invalid_ratio: float | None, e
         "endpoint": endpoint,
     }
     metadata = {name: str(value) for name, value in given.items() if value is not None}
-    options = read_options(metadata, Settings(bucket="", table="", event_bus=""))  # only its windows are read, at their defaults
+    options = read_options(
+        metadata, Settings(bucket="", table="", event_bus=""), 0
+    )  # only its windows are read, at their defaults
     if isinstance(options, Failure):
         raise UsageError(f"A file with these options would fail: {options.code}: {options.message}")
     return options

@@ -184,7 +184,7 @@ class Assembler:
     def _settlement(self, batch: Batch, index: LineIndex, jobs: list[Job], start: int) -> _Settlement:
         faults = [Sequence(parts, read_fault) for parts in (index.faults, index.late_faults)]
         collected = [
-            Sequence(self.bucket.read_json(job.keys.summary, Summary).parts, result_reader(batch.batch_id, job.round))
+            Sequence(self.bucket.read_json(job.keys.summary, Summary).parts, _reader(batch, job))
             for job in sorted(jobs, key=lambda job: job.round)
         ]
         return _Settlement(batch, Merge(self.bucket, faults, start), Merge(self.bucket, collected, start))
@@ -228,6 +228,10 @@ class Assembler:
             },
             "jobs": [_job_receipt(job, summaries.get(job.job_id)) for job in self.records.jobs(batch.batch_id)],
         }
+
+
+def _reader(batch: Batch, job: Job) -> Callable[[bytes], tuple[int, bytes]]:
+    return result_reader(batch.batch_id, job.round, job.backend if batch.options.show_backend else None)
 
 
 class _Manifest(msgspec.Struct):

@@ -4,7 +4,9 @@ import msgspec
 
 from slacktide.codes import Code
 from slacktide.keys import BatchKeys, JobKeys, ResultKeys, input_path
-from slacktide.statuses import BatchStatus, JobState
+from slacktide.statuses import BatchStatus, JobNotice, JobState
+
+DROP_OWNER = "drop"  # whoever may write to input/ of the bucket
 
 
 class ObjectRef(msgspec.Struct, frozen=True):
@@ -24,6 +26,10 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     max_invalid_ratio: float = 1.0
     endpoint: str | None = None
     tag: str | None = None
+    not_before: int | None = None  # Unix seconds; nothing runs before
+    route: list[str] | None = None  # backends, in place of the routes of the models
+    max_rounds: int | None = None  # None: the setting
+    show_backend: bool = False  # each output line tells its backend and round
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -57,7 +63,9 @@ class Batch(msgspec.Struct, frozen=True):
     completed: int = 0
     failed: int = 0
     round: int = 0
+    closed_jobs: int = 0  # when a round was last planned: once more are closed there may be lines to plan
     attempt: int = 1  # of the execution
+    dropped_at: int | None = None  # when the input was written, by S3's clock
     models_version: str | None = None  # of config/models.toml, as it was when the batch was made; None: the shipped table
     refused: bool = False  # nothing runs; every line without a fault is `batch_failed`
     give_up: Code | None = None  # of undone lines; decided once, when the batch starts finalizing
@@ -78,6 +86,11 @@ class Batch(msgspec.Struct, frozen=True):
         return len(self.history)
 
     @property
+    def begins_at(self) -> int:
+        """From when on it may run, and its completion window counts."""
+        return max(self.created_at, self.options.not_before or 0)
+
+    @property
     def is_validated(self) -> bool:
         """Whether validation has ended: its lines are counted, or it was refused."""
         return self.refused or self.total > 0
@@ -90,6 +103,13 @@ class Batch(msgspec.Struct, frozen=True):
     def reached(self, status: BatchStatus) -> int | None:
         """When the batch took a status; None if it never did."""
         return next((change.time for change in self.history if change.status is status), None)
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something about a job that its batch's owner should know; its position, from 1, is its number among the job's events."""
+
+    kind: JobNotice
+    time: int
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -107,10 +127,22 @@ class Job(msgspec.Struct, frozen=True):
     last: int
     total: int
     created_at: int
+    step: int = 0  # of the route, from 0
+    fallback: str | None = None  # the backend that takes over what is undone at the cut-off
     state: JobState = JobState.PLANNED
     attempt: int = 1  # of the execution
     submission: int = 0  # of the upstream job; recorded before it is created
+    file_id: str | None = None  # of its input at the backend, where it is uploaded
+    asks: int = 0  # raised with each change of what is known of its creation: of two who know the same, one may write
+    asked_at: int | None = None  # its creation was about to be asked for, and what became of that is not known
+    is_watched: bool = False  # another job with its input may exist upstream, which is looked for and stopped
     upstream_id: str | None = None
+    displaced: list[str] = []  # upstream jobs that ended without having run
+    missed_at: int | None = None  # since when the backend does not know it
+    is_lost: bool = False  # the backend does not know it any more: nothing can be fetched
+    progressed_at: int | None = None
+    notices: list[Notice] = []
+    announced: int = 0  # how many of the notices have been sent as events
     cancel_requested: bool = False
     cancel_confirmed: bool = False  # of an abandoned job: it has ended upstream
     reason: str | None = None  # why it waits or ended, in our own words
@@ -142,6 +174,7 @@ class Part(msgspec.Struct, frozen=True):
     key: str
     first: int
     last: int
+    bytes: int = 0  # 0: not known
 
 
 class LineIndex(msgspec.Struct, frozen=True):

@@ -1,7 +1,6 @@
 """One message of the input queue: handled, put back for later, or given up where its user can see it."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from slacktide.cancelling import Canceller
@@ -49,8 +48,7 @@ class Deliveries:
 
     def _accept(self, event: Dropped, invocation: str) -> None:
         if event.key.endswith(CANCEL_SUFFIX):
-            until = int(datetime.fromisoformat(event.time).timestamp())
-            cancelled = self.canceller.cancel_input(event.key.removesuffix(CANCEL_SUFFIX), until)
+            cancelled = self.canceller.cancel_marked(event.key.removesuffix(CANCEL_SUFFIX), event.seconds)
             logger.info("batches cancelled", batch_ids=cancelled)
             return
         batch_id = self.intake.accept(event, invocation=invocation)

@@ -9,6 +9,10 @@ SlacktideError
 │   ├── ConflictError    somebody else changed the record first
 │   └── TransitionError  a batch status may not follow on the one that the batch has
 ├── LeaseHeldError       somebody else is at this piece of work, and its lease is not over
+├── BackendError         a backend did not answer, or not as it must; the message is our own words and the status
+│   ├── NotSentError     nothing was sent to it
+│   │   └── ApiKeyError  because there is no usable API key
+│   └── NoAnswerError    something was sent, and no whole answer came back in time
 └── ObjectMissingError   an object of the bucket that must be there is not
 """
 
@@ -55,3 +59,19 @@ class LeaseHeldError(SlacktideError):
 
 class ObjectMissingError(SlacktideError):
     """An object that must be in the bucket is not there."""
+
+
+class BackendError(SlacktideError):
+    """A backend did not answer, or not as it must. The message never quotes it: our own words and the HTTP status."""
+
+
+class NotSentError(BackendError):
+    """Nothing reached the backend, so nothing happened there."""
+
+
+class ApiKeyError(NotSentError):
+    """The API key of a backend cannot be read, or is none. The message never quotes it."""
+
+
+class NoAnswerError(BackendError):
+    """Something was sent to the backend, and no whole answer came: it may have acted on it or not."""

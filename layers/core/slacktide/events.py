@@ -1,6 +1,7 @@
 """What starts a batch: messages of the input queue, a versioned union."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -18,6 +19,11 @@ class Dropped:
     etag: str
     version_id: str | None
     time: str
+
+    @property
+    def seconds(self) -> int:
+        """The time of the event, Unix seconds."""
+        return int(datetime.fromisoformat(self.time).timestamp())
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,10 @@ class Executions:
             if error_code(error) != "ExecutionAlreadyExists":
                 raise
 
+    def stop_batch(self, batch_id: str, attempt: int) -> None:
+        """Stop the execution of a batch."""
+        self.states.stop_execution(executionArn=_execution(self.batch_machine, batch_execution_name(batch_id, attempt)))
+
     def batch_status(self, batch_id: str, attempt: int) -> str | None:
         """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED; None when there is no such execution."""
         return self._status(self.batch_machine, batch_execution_name(batch_id, attempt))
@@ -41,10 +45,14 @@ class Executions:
         return self._status(self.job_machine, name) in {"RUNNING", "PENDING_REDRIVE"}
 
     def _status(self, machine: str, name: str) -> str | None:
-        arn = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
         try:
-            return self.states.describe_execution(executionArn=arn)["status"]
+            return self.states.describe_execution(executionArn=_execution(machine, name))["status"]
         except ClientError as error:
             if error_code(error) == "ExecutionDoesNotExist":
                 return None
             raise
+
+
+def _execution(machine: str, name: str) -> str:
+    """The ARN of an execution of a machine."""
+    return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"

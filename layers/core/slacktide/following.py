@@ -8,7 +8,9 @@ from slacktide.executions import Executions
 from slacktide.notifications import Announcer
 from slacktide.records import Records
 from slacktide.settings import Settings
+from slacktide.statuses import JobState
 from slacktide.steps import Progress, grow
+from slacktide.timetable import fallback_begins, is_overdue, reserve_begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +28,35 @@ class Follower:
         batch = self.records.get_batch(batch_id)
         now = self.now()
         jobs = [job for job in self.records.jobs(batch_id) if job.round <= batch.round]
-        unsettled = [job for job in jobs if not job.state.is_closed]
-        if now >= batch.deadline:
-            for job in unsettled:
-                self.records.abandon_job(job, now, batch.deadline, "The deadline passed before it ended.")
-            unsettled = []
+        for job in jobs:
+            self.announcer.announce_job(batch, job)
+        unsettled = self._abandon(batch, [job for job in jobs if not job.state.is_closed], now)
         batch = self._sum_up(batch, jobs)
-        settled = not unsettled or not all(self.executions.is_job_running(job) for job in unsettled)
+        settled = not all(self.executions.is_job_running(job) for job in unsettled)
+        if all(is_overdue(batch, job, self.settings, now) for job in unsettled):
+            # None is left, or all that is left has been told to stop for long: what others left undone does not wait for that.
+            settled |= not unsettled or len(jobs) - len(unsettled) > batch.closed_jobs
         wait = grow(
             wait_seconds,
             first=self.settings.wait_first,
             longest=self.settings.wait_longest,
-            ends=[batch.deadline],
+            ends=[fallback_begins(batch, self.settings), reserve_begins(batch, self.settings), batch.deadline],
             now=now,
         )
         return Progress(settled=settled, wait_seconds=wait)
+
+    def _abandon(self, batch: Batch, jobs: list[Job], now: int) -> list[Job]:
+        """Give up what did not end in time; answers the rest. What has ended upstream may be collected until the deadline."""
+        rest: list[Job] = []
+        for job in jobs:
+            if now >= batch.deadline:
+                self.records.abandon_job(job, now, batch.deadline, "The deadline passed before it ended.")
+            elif job.fallback and job.state is not JobState.ENDED and now >= reserve_begins(batch, self.settings):
+                reason = f"It was not confirmed in time that it had ended, so {job.fallback} did not run its lines."
+                self.records.abandon_job(job, now, batch.deadline, reason)
+            else:
+                rest.append(job)
+        return rest
 
     def _sum_up(self, batch: Batch, jobs: list[Job]) -> Batch:
         """Counts so far: what settled jobs finished, and what running ones report."""

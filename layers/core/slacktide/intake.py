@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from slacktide.batch import Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
+from slacktide.batch import DROP_OWNER, Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
 from slacktide.bucket import Bucket
+from slacktide.cancelling import is_meant
 from slacktide.codes import Code
 from slacktide.compression import MEGABYTE, Limits
 from slacktide.errors import ConflictError, ModelTableError, TransitionError
@@ -15,7 +16,7 @@ from slacktide.events import Dropped, unquoted
 from slacktide.executions import Executions
 from slacktide.ids import new_batch_id
 from slacktide.inputs import InputFile, open_input
-from slacktide.keys import MODELS_KEY
+from slacktide.keys import CANCEL_SUFFIX, LONGEST_KEY, MODELS_KEY
 from slacktide.line_store import Validation
 from slacktide.model_tables import ModelTables
 from slacktide.notifications import Announcer
@@ -25,8 +26,6 @@ from slacktide.refusals import refuse_lines
 from slacktide.routes import Routes
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus
-
-DROP_OWNER = "drop"  # whoever may write to input/ of the bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +46,12 @@ class Intake:
         The same event again finds the batch that there is; a delivery that died half way is completed under the same id.
         Raises LeaseHeldError while another invocation is at it.
         """
-        source, metadata = self._locate(dropped)
+        source, written_at, metadata = self._locate(dropped)
         guard = self.records.claim_input(source, new_batch_id(), invocation=invocation, now=self.now(), lease=self.settings.lease)
         if guard.state == "started":
             return guard.batch_id
         try:
-            self._make_batch(guard, source, metadata)
+            self._make_batch(guard, source, written_at, metadata)
         except BaseException:
             self.records.release_input(source, invocation=invocation)
             raise
@@ -61,19 +60,19 @@ class Intake:
 
     def give_up(self, dropped: Dropped) -> None:
         """Fail the batch of an input before the queue gives its message up, so that it ends where its user can see it."""
-        source, _ = self._locate(dropped)
+        source, written_at, _ = self._locate(dropped)
         guard = self.records.find_guard(source)
         if guard is None or guard.state == "started":
             return
         failure = Failure(Code.INTERNAL_ERROR, "The file could not be validated; see the log of the function validate.")
-        batch = self._record(guard.batch_id, source, Options())
+        batch = self._record(guard.batch_id, source, written_at, Options())
         if not batch.is_validated:
             self.records.update_batch(batch.batch_id, refused=True, failure=failure)
         self.executions.start_batch(batch.batch_id, batch.attempt)
         self.records.start_input(source)
 
-    def _locate(self, dropped: Dropped) -> tuple[ObjectRef, dict[str, str]]:
-        """The version of the object that the event tells of, and its metadata; size -1 when it is not there any more."""
+    def _locate(self, dropped: Dropped) -> tuple[ObjectRef, int, dict[str, str]]:
+        """The version of the object that the event tells of, when it was written, and its metadata; size -1 when it is gone."""
         key = dropped.key
         head = self.bucket.head(key, dropped.version_id)
         plain = unquoted(key)
@@ -83,12 +82,14 @@ class Intake:
         if dropped.version_id is not None and head is not None:
             newest = self.bucket.head(key)  # a delete marker on top: the input was taken back
         if head is None or newest is None:
-            return ObjectRef(dropped.bucket, dropped.key, dropped.version_id or f"missing-{dropped.time}", -1), {}
+            missing = ObjectRef(dropped.bucket, dropped.key, dropped.version_id or f"missing-{dropped.time}", -1)
+            return missing, dropped.seconds, {}
         version = dropped.version_id
         if version is None:
             version = self._version_of(key, dropped.etag, head)
             head = self.bucket.head(key, version) or head
-        return ObjectRef(dropped.bucket, key, version, head["ContentLength"]), head.get("Metadata", {})
+        written_at = int(head["LastModified"].timestamp())
+        return ObjectRef(dropped.bucket, key, version, head["ContentLength"]), written_at, head.get("Metadata", {})
 
     def _version_of(self, key: str, etag: str, head: dict[str, object]) -> str:
         """The version that an event without a version id means: the newest with its ETag."""
@@ -98,9 +99,11 @@ class Intake:
                 return found
         return str(head["VersionId"])
 
-    def _make_batch(self, guard: Guard, source: ObjectRef, metadata: dict[str, str]) -> None:
-        options = read_options(metadata, self.settings)
-        batch = self._record(guard.batch_id, source, options, self.tables.newest())
+    def _make_batch(self, guard: Guard, source: ObjectRef, written_at: int, metadata: dict[str, str]) -> None:
+        options = read_options(metadata, self.settings, self.now())
+        batch = self._record(guard.batch_id, source, written_at, options, self.tables.newest())
+        if self._was_cancelled(batch):
+            batch = self._cancel(batch)
         if not batch.is_validated:  # cancelled or not: every line has to be accounted for
             self.announcer.announce(batch)
             self._publish(batch)
@@ -131,12 +134,14 @@ class Intake:
 
     def _routes(self, batch: Batch) -> Routes | Failure:
         try:
-            return self.tables.routes(batch.models_version)
+            return self.tables.routes(batch.models_version, batch.options.route)
         except ModelTableError as error:
             version = f"{MODELS_KEY} (version {batch.models_version})"
             return Failure(Code.INVALID_MODEL_TABLE, f"{version} cannot be followed: {error}. Mend it, then drop the file again.")
 
-    def _record(self, batch_id: str, source: ObjectRef, options: Options | Failure, models_version: str | None = None) -> Batch:
+    def _record(
+        self, batch_id: str, source: ObjectRef, written_at: int, options: Options | Failure, models_version: str | None = None
+    ) -> Batch:
         now = self.now()
         batch = Batch(
             batch_id=batch_id,
@@ -146,12 +151,25 @@ class Intake:
             created_at=now,
             deadline=now + self.settings.window_shortest,
             history=[StatusChange(BatchStatus.VALIDATING, now)],
+            dropped_at=written_at,
             models_version=models_version,
         )
         if not isinstance(options, Failure):
-            deadline = now + options.completion_window
+            deadline = max(now, options.not_before or 0) + options.completion_window
             batch = msgspec.structs.replace(batch, options=options, deadline=deadline)
         return self.records.create_batch(batch)
+
+    def _was_cancelled(self, batch: Batch) -> bool:
+        """Whether there is a cancel marker that is not older than the input: one that was handled before there was this batch."""
+        key = batch.input.key + CANCEL_SUFFIX
+        marker = self.bucket.head(key) if len(key.encode()) <= LONGEST_KEY else None
+        return marker is not None and is_meant(batch, int(marker["LastModified"].timestamp()))
+
+    def _cancel(self, batch: Batch) -> Batch:
+        try:
+            return self.records.change_status(batch.batch_id, BatchStatus.CANCELLING, self.now())
+        except TransitionError:
+            return self.records.get_batch(batch.batch_id)
 
     def _finish(self, batch: Batch, index: LineIndex, failure: Failure | None) -> Batch:
         counts: dict[str, Any] = {"total": index.total, "invalid": index.invalid, "failed": index.invalid}

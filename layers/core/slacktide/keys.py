@@ -6,9 +6,11 @@ from dataclasses import dataclass
 INPUT_PREFIX = "input/"
 MODELS_KEY = "config/models.toml"  # rows laid over the shipped model table
 CANCEL_SUFFIX = ".cancel"
-DROP_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+PLAIN_SUFFIX = ".jsonl"
+DROP_SUFFIXES = (PLAIN_SUFFIX, ".jsonl.gz", ".jsonl.zst")
 MARKER_SUFFIXES = tuple(suffix + CANCEL_SUFFIX for suffix in DROP_SUFFIXES)
-LONGEST_PATH = 900  # bytes; S3 allows 1,024 for a key, and ours adds a prefix, a batch id and a file name
+LONGEST_KEY = 1_024  # bytes (Amazon S3 User Guide, "Naming Amazon S3 objects")
+LONGEST_PATH = 900  # bytes; to a key of ours come a prefix, a batch id and a file name
 
 
 def input_path(key: str) -> str:
@@ -16,6 +18,11 @@ def input_path(key: str) -> str:
     path = key.removeprefix(INPUT_PREFIX)
     encoded = path.encode()
     return path if len(encoded) <= LONGEST_PATH else f"_/{hashlib.sha256(encoded).hexdigest()}"
+
+
+def cancel_marker(batch_id: str) -> str:
+    """The key at which an empty object cancels one batch."""
+    return f"{INPUT_PREFIX}{batch_id}{PLAIN_SUFFIX}{CANCEL_SUFFIX}"
 
 
 def latest(path: str) -> str:

@@ -1,5 +1,12 @@
 """The log: constant messages with fields, `batch_id` on every record; never a prompt, a completion, a key or a presigned URL."""
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 logger = Logger(service="slacktide")
+
+
+def count_notice(kind: str, stack: str) -> None:
+    """Count one notice of a job as a CloudWatch metric: a line of the log in the embedded metric format."""
+    with single_metric(name=f"Job{kind.title()}", unit=MetricUnit.Count, value=1, namespace="Slacktide") as metric:
+        metric.add_dimension("stack", stack)

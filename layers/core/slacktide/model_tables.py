@@ -1,6 +1,6 @@
 """The model table that a batch is pinned to: the shipped one, or one version of `config/models.toml` laid over it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slacktide.backends.protocol import Backend
@@ -23,13 +23,13 @@ class ModelTables:
         head = self.bucket.head(MODELS_KEY)
         return None if head is None else str(head["VersionId"])
 
-    def routes(self, version: str | None) -> Routes:
-        """The table of a version, seen through the backends that this stack has.
+    def routes(self, version: str | None, override: Sequence[str] | None = None) -> Routes:
+        """The table of a version, seen through the backends that this stack has; `override` takes the place of every route.
 
         Raises ModelTableError where its content is wrong, ObjectMissingError where the version is gone.
         """
         table = self.shipped if version is None else read_override(self._read(version), self.shipped)
-        return Routes(table, self.backends)
+        return Routes(table, self.backends, override)
 
     def _read(self, version: str) -> bytes:
         """The content of a version, cut off soon behind the size that a table may have."""

@@ -13,7 +13,7 @@ from msgspec import Meta
 from slacktide.errors import ModelTableError
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
-BACKENDS = ("together", "sagemaker")
+BACKENDS = ("together", "openai", "sagemaker")
 MOST_TABLE_BYTES = 1_000_000
 MOST_PROBLEMS = 5  # in one message
 
@@ -31,6 +31,7 @@ class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """A model at each backend; None where the backend does not have it."""
 
     together: Upstream | None = None
+    openai: Upstream | None = None
     sagemaker: Upstream | None = None
 
 

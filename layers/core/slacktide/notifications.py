@@ -11,11 +11,15 @@ from slacktide import keys
 from slacktide.batch import Batch, Job, StatusChange
 from slacktide.bucket import Bucket
 from slacktide.errors import ConflictError, NotFoundError, SlacktideError
+from slacktide.log import count_notice, logger
 from slacktide.records import Records
-from slacktide.statuses import BatchStatus
+from slacktide.statuses import BatchStatus, JobNotice
 
 SOURCE = "slacktide"
 DETAIL_TYPES = {status: "Batch " + status.replace("_", " ").title() for status in BatchStatus}
+
+
+JOB_DETAIL_TYPES = {notice: f"Job {notice.title()}" for notice in JobNotice}
 
 
 class NotAnnouncedError(SlacktideError):
@@ -63,6 +67,24 @@ def build_event(batch: Batch, sequence: int) -> dict[str, Any]:
     return {"version": "1", "metadata": metadata, "data": data}
 
 
+def build_job_event(batch: Batch, job: Job, number: int) -> dict[str, Any]:
+    """The detail of the event for the `number`-th notice of a job (docs/architecture.md, Events)."""
+    notice = job.notices[number - 1]
+    data: dict[str, Any] = {
+        "batch_id": batch.batch_id,
+        "job_id": job.job_id,
+        "notice": notice.kind,
+        "backend": job.backend,
+        "model": job.model,
+        "input": input_of(batch),
+        "counts": {"total": job.total, "completed": job.progress},
+    }
+    if batch.options.tag is not None:
+        data["tag"] = batch.options.tag
+    metadata = {"event_id": f"{batch.batch_id}.{job.job_id}.{number}", "time": rfc3339(notice.time)}
+    return {"version": "1", "metadata": metadata, "data": data}
+
+
 class _Known(msgspec.Struct):
     """What of a `latest.json` decides whether it may be overwritten."""
 
@@ -85,15 +107,28 @@ class Announcer:
     def announce(self, batch: Batch) -> None:
         """Send the events of a batch that have not been sent, in order. Raises NotAnnouncedError; sweep sends them again."""
         for sequence in range(batch.announced + 1, batch.sequence + 1):
-            entry = {
-                "Source": SOURCE,
-                "DetailType": DETAIL_TYPES[batch.history[sequence - 1].status],
-                "Detail": msgspec.json.encode(build_event(batch, sequence)).decode(),
-                "EventBusName": self.bus,
-            }
-            if self.events.put_events(Entries=[entry])["FailedEntryCount"]:
+            if not self._send(DETAIL_TYPES[batch.history[sequence - 1].status], build_event(batch, sequence)):
                 raise NotAnnouncedError(f"event {sequence} of {batch.batch_id} was not taken by the bus")
             self.records.mark_announced(batch, sequence)
+
+    def announce_job(self, batch: Batch, job: Job) -> None:
+        """Send the notices of a job that have not been sent, in order; what the bus does not take is sent by a later call."""
+        for number in range(job.announced + 1, len(job.notices) + 1):
+            kind = job.notices[number - 1].kind
+            if not self._send(JOB_DETAIL_TYPES[kind], build_job_event(batch, job, number)):
+                return
+            logger.warning("job notice", batch_id=batch.batch_id, job_id=job.job_id, notice=kind)
+            count_notice(kind, self.bus)
+            self.records.mark_job_announced(job, number)
+
+    def _send(self, detail_type: str, detail: dict[str, Any]) -> bool:
+        entry = {
+            "Source": SOURCE,
+            "DetailType": detail_type,
+            "Detail": msgspec.json.encode(detail).decode(),
+            "EventBusName": self.bus,
+        }
+        return not self.events.put_events(Entries=[entry])["FailedEntryCount"]
 
     def conclude(self, batch_id: str) -> Batch:
         """Give a batch the final status that its manifest states, and tell of it. Raises NotFoundError before the manifest."""

@@ -2,21 +2,28 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from slacktide.batch import Failure, Options
 from slacktide.codes import Code
-from slacktide.models import ENDPOINTS
+from slacktide.models import BACKENDS, ENDPOINTS
 from slacktide.settings import Settings
 
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+# RFC 3339, section 5.6; seconds and their fraction may be left out.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)")
 # Known to later parts of Slacktide; refused until they are there, since a budget that is not kept is worse than none.
-_NOT_YET = ("not-before", "max-cost-usd", "max-rounds", "route", "priority")
+_NOT_YET = ("max-cost-usd", "priority")
 LONGEST_TAG = 256
+LONGEST_ROUTE = 20  # steps
 
 
-def read_options(metadata: Mapping[str, str], settings: Settings) -> Options | Failure:
-    """The options in an object's user metadata, or why they cannot be followed. Names that are not ours are left alone."""
+def read_options(metadata: Mapping[str, str], settings: Settings, now: int) -> Options | Failure:
+    """The options in an object's user metadata, or why they cannot be followed. Names that are not ours are left alone.
+
+    `now` is what a `not-before` that is a duration counts from, in Unix seconds.
+    """
     problems: list[str] = []
     window = _window(metadata.get("completion-window", "24h"), settings, problems)
     on_invalid = metadata.get("on-invalid", "skip")
@@ -29,10 +36,21 @@ def read_options(metadata: Mapping[str, str], settings: Settings) -> Options | F
     tag = metadata.get("tag")
     if tag is not None and (len(tag) > LONGEST_TAG or not tag.isprintable()):
         problems.append(f"tag has at most {LONGEST_TAG} printable characters")
+    options = Options(
+        completion_window=window,
+        on_invalid=on_invalid,
+        max_invalid_ratio=ratio,
+        endpoint=endpoint,
+        tag=tag,
+        not_before=_start(metadata.get("not-before"), settings, now, problems),
+        route=_route(metadata.get("route"), problems),
+        max_rounds=_rounds(metadata.get("max-rounds"), settings, problems),
+        show_backend=_flag("show-backend", metadata.get("show-backend", "false"), problems),
+    )
     problems += [f"{name} is not supported by this version" for name in _NOT_YET if name in metadata]
     if problems:
         return Failure(Code.INVALID_OPTION, "The object's metadata cannot be followed: " + "; ".join(problems) + ".")
-    return Options(completion_window=window, on_invalid=on_invalid, max_invalid_ratio=ratio, endpoint=endpoint, tag=tag)
+    return options
 
 
 def _window(text: str, settings: Settings, problems: list[str]) -> int:
@@ -52,3 +70,46 @@ def _ratio(text: str, problems: list[str]) -> float:
     if not 0 <= ratio <= 1:
         problems.append("max-invalid-ratio is a number from 0 to 1")
     return ratio
+
+
+def _start(text: str | None, settings: Settings, now: int, problems: list[str]) -> int | None:
+    """A time or a duration from now on, as Unix seconds; a time that is over is no hindrance."""
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(text)
+    start = now + int(match[1]) * _UNITS[match[2]] if match else _read_time(text)
+    if start is None or start > now + settings.window_longest:
+        longest = f"{settings.window_longest}s"
+        problems.append(f"not-before is a time as 2026-01-31T22:00:00Z, or a number with s, m, h or d, at most {longest} ahead")
+    return start
+
+
+def _read_time(text: str) -> int | None:
+    try:
+        return int(datetime.fromisoformat(text.upper()).timestamp()) if _TIME.fullmatch(text) else None
+    except ValueError:  # no such day, or no such hour
+        return None
+
+
+def _route(text: str | None, problems: list[str]) -> list[str] | None:
+    if text is None:
+        return None
+    route = [name.strip() for name in text.split(",")]
+    if len(route) > LONGEST_ROUTE or not set(route) <= set(BACKENDS):
+        problems.append(f"route has 1 to {LONGEST_ROUTE} of {', '.join(BACKENDS)}, with commas between them")
+    return route
+
+
+def _rounds(text: str | None, settings: Settings, problems: list[str]) -> int | None:
+    if text is None:
+        return None
+    rounds = int(text) if re.fullmatch(r"[0-9]{1,6}", text) else 0
+    if not 1 <= rounds <= settings.max_rounds:
+        problems.append(f"max-rounds is a whole number from 1 to {settings.max_rounds}")
+    return rounds
+
+
+def _flag(name: str, text: str, problems: list[str]) -> bool:
+    if text not in {"true", "false"}:
+        problems.append(f"{name} is true or false")
+    return text == "true"

@@ -65,7 +65,7 @@ class PartWriter:
         key = self.key(len(self.parts) + 1)
         self._buffer.truncate(self._bytes)
         self.bucket.write(key, self._buffer.getvalue())
-        self.parts.append(Part(key, self._first, self._last))
+        self.parts.append(Part(key, self._first, self._last, self._bytes))
         self._buffer.seek(0)
         self._pending = self._bytes = 0
 

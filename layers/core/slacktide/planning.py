@@ -2,24 +2,41 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
-import msgspec
 from boto3.dynamodb.conditions import Attr
 
-from slacktide.batch import Batch, Job, LineIndex
+from slacktide.backends.protocol import Backend
+from slacktide.batch import Batch, Group, Job, LineIndex
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
-from slacktide.errors import ConflictError, ObjectMissingError
+from slacktide.errors import ConflictError
 from slacktide.executions import Executions
 from slacktide.ids import job_execution_name, job_id
 from slacktide.model_tables import ModelTables
+from slacktide.models import Model
 from slacktide.notifications import Announcer
 from slacktide.records import Records
+from slacktide.routes import choose_step, find_fallback
 from slacktide.settings import Settings
-from slacktide.statuses import BatchStatus, JobState
+from slacktide.splitting import split
+from slacktide.statuses import BatchStatus
 from slacktide.steps import Plan, StartJob, grow
+from slacktide.timetable import fallback_begins, is_overdue, reserve_begins
+from slacktide.undone import tried_lines, undone_lines
 
 MOST_ATTEMPTS = 12  # executions of one job that may die before its lines are given up
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a model's route, from 0, and who carries it out."""
+
+    number: int
+    route: list[str]
+    model: Model
+    backend: Backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +56,31 @@ class Planner:
         batch = self.records.get_batch(batch_id)
         if batch.status.is_final or batch.status is BatchStatus.FINALIZING:
             return Plan(has_jobs=False, jobs=[], wait_seconds=0)
+        if self._is_held(batch):
+            self.announcer.announce(batch)
+            return Plan(has_jobs=False, jobs=[], wait_seconds=batch.begins_at - self.now(), is_held=True)
         attached = [self._attach(job) for job in self._jobs(batch) if not job.state.is_closed]
-        # Jobs are read again: one that settled in between has left lines for the next round.
-        live = [job for job in attached if not job.state.is_closed] or self._next_round(batch, self._jobs(batch))
+        live = [job for job in attached if not job.state.is_closed]
+        if all(is_overdue(batch, job, self.settings, self.now()) for job in live):
+            # Jobs are read again: one that settled in between has left lines for the next round.
+            batch, live = self._add_round(batch, live)
         if live and batch.status is BatchStatus.QUEUED:
             batch = self.records.change_status(batch_id, BatchStatus.IN_PROGRESS, self.now())
         self.announcer.announce(batch)
         return self._start(batch, live)
+
+    def _is_held(self, batch: Batch) -> bool:
+        is_waiting = batch.status is BatchStatus.QUEUED and not batch.refused
+        return is_waiting and self.now() < batch.begins_at
+
+    def _add_round(self, batch: Batch, live: list[Job]) -> tuple[Batch, list[Job]]:
+        """Plan the lines that are free; `live` jobs are past the cut-off and keep theirs."""
+        jobs = self._jobs(batch)
+        planned = self._next_round(batch, jobs)
+        closed = sum(job.state.is_closed for job in jobs)
+        if live and closed != batch.closed_jobs:
+            batch = self.records.update_batch(batch.batch_id, closed_jobs=closed)
+        return batch, live + planned
 
     def _jobs(self, batch: Batch) -> list[Job]:
         """The jobs that count: those of a later round are drafts of a plan that died."""
@@ -64,46 +99,73 @@ class Planner:
             return self.records.get_job(job.batch_id, job.job_id)
 
     def _next_round(self, batch: Batch, jobs: list[Job]) -> list[Job]:
-        if batch.refused or batch.is_cancelling or self.now() >= batch.deadline - self.settings.assembly_reserve:
+        is_late = self.now() >= reserve_begins(batch, self.settings)
+        if batch.refused or batch.is_cancelling or is_late or batch.round >= self._most_rounds(batch):
             return []
         index = self.bucket.read_json(batch.keys.index, LineIndex)
         undone = undone_lines(self.bucket, batch, jobs)
-        planned = list(self._plan_jobs(batch, index, undone, jobs))
+        lines = Bitmap(batch.total)
+        planned: list[Job] = []
+        for group, step, free in self._next_steps(batch, index, undone, jobs):
+            lines |= free
+            planned += self._make_jobs(batch, group, step, free, len(planned))
         if planned:
-            self.bucket.write(batch.keys.undone(batch.round + 1), bytes(undone), "application/octet-stream")
+            self.bucket.write(batch.keys.undone(batch.round + 1), bytes(lines), "application/octet-stream")
             for job in planned:
                 self.records.put_job(job)
+            self._drop_drafts(batch, {job.job_id for job in planned})
             # Only now do the jobs count: a plan that died half way is made again, over its drafts.
             self.records.update_batch(batch.batch_id, when=Attr("round").eq(batch.round), round=batch.round + 1)
         return planned
 
-    def _plan_jobs(self, batch: Batch, index: LineIndex, undone: Bitmap, jobs: list[Job]) -> Iterator[Job]:
-        routes = self.tables.routes(batch.models_version)
-        number = 0
+    def _drop_drafts(self, batch: Batch, planned: set[str]) -> None:
+        """Remove what a plan that died has drafted and this one does not have: later, or with other jobs closed, it differs."""
+        for job in self.records.jobs(batch.batch_id):
+            if job.round > batch.round and job.job_id not in planned:
+                self.records.drop_draft(job)
+
+    def _most_rounds(self, batch: Batch) -> int:
+        return batch.options.max_rounds or self.settings.max_rounds
+
+    def _next_steps(
+        self, batch: Batch, index: LineIndex, undone: Bitmap, jobs: list[Job]
+    ) -> Iterator[tuple[Group, Step, Bitmap]]:
+        """The groups that have undone lines and a step left for them, with that step and those lines."""
+        routes = self.tables.routes(batch.models_version, batch.options.route)
+        is_cut_off = self.now() >= fallback_begins(batch, self.settings)
         for group in index.groups:
             model = routes.models.find(group.model)
-            route = routes.route(model) if model else []
-            steps = len({job.round for job in jobs if job.group == group.group})
-            if model is None or steps >= len(route):
+            if model is None:
                 continue
-            backend = routes.backends[route[steps]]
-            members = Bitmap(batch.total, self.bucket.read(batch.keys.members(group.group)))
-            for first, last, total in split(members & undone, backend.limits.job_requests):
-                number += 1
-                yield Job(
-                    batch_id=batch.batch_id,
-                    job_id=job_id(batch.round + 1, number),
-                    round=batch.round + 1,
-                    backend=route[steps],
-                    model=model.id,
-                    upstream_model=backend.upstream_model(model) or model.id,
-                    endpoint=group.endpoint,
-                    group=group.group,
-                    first=first,
-                    last=last,
-                    total=total,
-                    created_at=self.now(),
-                )
+            route = routes.route(model)
+            tried = tried_lines(self.bucket, batch, group.group, jobs, undone)
+            steps = [(choose_step(route, taken, is_cut_off=is_cut_off), lines) for taken, lines in tried if len(lines)]
+            left = [(step, lines) for step, lines in steps if step is not None]
+            if left:
+                # Lines that have had different steps go on together, with the earliest.
+                step = min(step for step, _ in left)
+                free = reduce(or_, (lines for _, lines in left))
+                yield group, Step(step, route, model, routes.backends[route[step]]), free
+
+    def _make_jobs(self, batch: Batch, group: Group, step: Step, lines: Bitmap, before: int) -> Iterator[Job]:
+        is_last = batch.round + 1 >= self._most_rounds(batch)
+        for number, (first, last, total) in enumerate(split(lines, step.backend.limits, group.parts), before + 1):
+            yield Job(
+                batch_id=batch.batch_id,
+                job_id=job_id(batch.round + 1, number),
+                round=batch.round + 1,
+                backend=step.route[step.number],
+                model=step.model.id,
+                upstream_model=step.backend.upstream_model(step.model) or step.model.id,
+                endpoint=group.endpoint,
+                group=group.group,
+                first=first,
+                last=last,
+                total=total,
+                created_at=self.now(),
+                step=step.number,
+                fallback=None if is_last else find_fallback(step.route, step.number),
+            )
 
     def _start(self, batch: Batch, jobs: list[Job]) -> Plan:
         starts = [StartJob(job.job_id, job.attempt, job_execution_name(job.batch_id, job.job_id, job.attempt)) for job in jobs]
@@ -117,58 +179,3 @@ class Planner:
                 now=self.now(),
             )
         return Plan(has_jobs=bool(jobs), jobs=starts, wait_seconds=wait)
-
-
-def split(lines: Bitmap, most: int | None) -> Iterator[tuple[int, int, int]]:
-    """Cut lines into ranges of even size, at most `most` lines each: first line, last line, number of lines."""
-    total = len(lines)
-    if total == 0:
-        return
-    pieces = 1 if most is None else -(-total // most)
-    first, piece = 0, 1
-    for seen, line in enumerate(lines, 1):
-        first = first or line
-        if seen == total * piece // pieces:
-            yield first, line, total * piece // pieces - total * (piece - 1) // pieces
-            first, piece = 0, piece + 1
-
-
-def undone_lines(bucket: Bucket, batch: Batch, jobs: list[Job]) -> Bitmap:
-    """The lines that are valid and that no job has finished for good."""
-    undone = Bitmap.full(batch.total) - Bitmap(batch.total, bucket.read(batch.keys.invalid))
-    for job in jobs:
-        if job.state is JobState.SETTLED:
-            undone -= Bitmap(batch.total, bucket.read(job.keys.settled))
-        elif job.state is JobState.ABANDONED:
-            undone -= lines_of_job(bucket, batch, job)
-    return undone
-
-
-def lines_of_job(bucket: Bucket, batch: Batch, job: Job) -> Bitmap:
-    """The lines that were given to a job."""
-    members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
-    undone = Bitmap(batch.total, bucket.read(batch.keys.undone(job.round)))
-    return (members & undone).between(job.first, job.last)
-
-
-class _Line(msgspec.Struct):
-    body: msgspec.Raw
-
-
-def group_lines(bucket: Bucket, batch: Batch, index: LineIndex, job: Job, start: int) -> Iterator[tuple[int, bytes]]:
-    """The valid lines of a job's group from `start` to the job's last, with their bodies: the users' own bytes.
-
-    An object holds the lines of the group from its first to its last, so the group's bitmap tells their numbers.
-    """
-    parts = next((entry.parts for entry in index.groups if entry.group == job.group), None)
-    if parts is None:
-        raise ObjectMissingError(f"the index knows no group {job.group}")
-    members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
-    decoder = msgspec.json.Decoder(_Line)
-    for part in parts:
-        if part.last < start or part.first > job.last:
-            continue
-        numbers = members.between(part.first, part.last)
-        for line, text in zip(numbers, bucket.lines(part.key), strict=True):
-            if start <= line <= job.last:
-                yield line, bytes(decoder.decode(text).body)

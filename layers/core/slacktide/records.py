@@ -165,8 +165,20 @@ class Records:
     # Jobs
 
     def put_job(self, job: Job) -> None:
-        """Write a planned job, over an earlier draft of the same plan."""
-        self.table.put_item(Item=_job_key(job.batch_id, job.job_id) | _to_item(job))
+        """Write a planned job, over an earlier draft of the same plan. Raises ConflictError where that is under way."""
+        is_draft = Attr("state").eq(str(JobState.PLANNED)) & Attr("attempt").eq(1) & Attr("asks").eq(0)
+        try:
+            self.table.put_item(
+                Item=_job_key(job.batch_id, job.job_id) | _to_item(job),
+                ConditionExpression=Attr("pk").not_exists() | is_draft,
+            )
+        except ClientError as error:
+            _only_failed_condition(error)
+            raise ConflictError(f"{job.job_id} of {job.batch_id} is under way already") from error
+
+    def drop_draft(self, job: Job) -> None:
+        """Remove a job that was drafted and never counted."""
+        self.table.delete_item(Key=_job_key(job.batch_id, job.job_id))
 
     def get_job(self, batch_id: str, job_id: str) -> Job:
         """A job as it is now. Raises NotFoundError."""
@@ -203,6 +215,14 @@ class Records:
         """Jobs that were given up and are not known to have ended upstream."""
         for item in self._query("gsi2", Key("gsi2pk").eq(ABANDONED)):
             yield self.get_job(item["pk"], item["job_id"])
+
+    def mark_job_announced(self, job: Job, count: int) -> None:
+        """Note that the first `count` notices of a job were sent."""
+        key = _job_key(job.batch_id, job.job_id)
+        try:
+            self._update(key, Job, Attr("announced").lt(count), {"announced": count})
+        except ConflictError:
+            return  # another invocation has announced as much
 
     def confirm_cancelled(self, job: Job) -> None:
         """Note that an abandoned job has ended upstream: nothing more is to be done about it."""

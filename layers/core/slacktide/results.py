@@ -20,6 +20,7 @@ MESSAGES: Final = {
 
 _NULL = b"null"
 _NO_CUSTOM_ID = b'"custom_id":null'
+_RESPONSE = b',"response":'
 _NO_ERROR = b',"error":null}'
 
 
@@ -76,11 +77,20 @@ def join_faults(faults: list[Fault]) -> ErrorBody:
     return ErrorBody(first.code, first.message, first.param, first.column, others)
 
 
-def result_reader(batch_id: str, round_number: int) -> Callable[[bytes], tuple[int, bytes]]:
-    """Reads the line number of the results of one round, from where it stands in their `id`."""
+def result_reader(batch_id: str, round_number: int, backend: str | None = None) -> Callable[[bytes], tuple[int, bytes]]:
+    """Reads the line number of the results of one round, from where it stands in their `id`.
+
+    With a backend's name the results get a field `slacktide` that names it, and the round.
+    """
     start = len(f'{{"id":"{batch_id}.{round_number}.')
 
     def read(result: bytes) -> tuple[int, bytes]:
         return int(result[start : result.index(b'"', start)]), result
 
-    return read
+    origin = msgspec.json.encode({"backend": backend, "round": round_number})
+
+    def read_with_origin(result: bytes) -> tuple[int, bytes]:
+        # In front of its place there are only an id of ours, null and a number, so the first match is it.
+        return read(result)[0], result.replace(_RESPONSE, b',"slacktide":' + origin + _RESPONSE, 1)
+
+    return read_with_origin if backend else read

@@ -30,11 +30,21 @@ class Settings(msgspec.Struct, frozen=True):
     wait_first: Annotated[int, Meta(ge=1)] = 15
     wait_longest: Annotated[int, Meta(ge=1)] = 300
     progress_interval: Seconds = 60
+    settle_window: Seconds = 300  # how long a job whose creation has an unknown outcome is looked for before another is created
+    fallback_time: Seconds = 7_200  # before the reserve: from then on the last backend of a route does what others left undone
+    stuck_time: Annotated[int, Meta(ge=1)] = 14_400  # without progress, until the owner is told
+    max_rounds: Annotated[int, Meta(ge=1, le=1_000)] = 10
     input_visibility: Seconds = 960  # when a message of the input queue comes again after its function died
     largest_input_megabytes: Annotated[int, Meta(ge=1)] = 10_000  # millions of bytes, decompressed
     largest_input_ratio: Annotated[int, Meta(ge=1)] = 1_000  # of what a compressed file holds to its own size
     allow_media_urls: bool = True
     receive_limit: int = 5  # receives of one message before the input queue gives it up
+    together_base_url: str = "https://api.together.ai/v1"
+    together_api_key_arn: str = ""  # of a secret; empty: that backend is off
+    together_job_requests: Annotated[int, Meta(ge=1, le=50_000)] = 10_000  # Together recommends 1,000 to 10,000 in one batch
+    openai_base_url: str = "https://api.openai.com/v1"
+    openai_api_key_arn: str = ""
+    openai_job_requests: Annotated[int, Meta(ge=1, le=50_000)] = 10_000
     transform_image_uri: str = ""
     transform_model_data_uri: str = ""
     transform_models: str = ""  # ids of the models whose weights are there, with commas between them

@@ -57,3 +57,10 @@ class JobState(StrEnum):
     def is_closed(self) -> bool:
         """Whether nothing more will be collected from this job."""
         return self in {JobState.SETTLED, JobState.ABANDONED}
+
+
+class JobNotice(StrEnum):
+    """What a job's owner is told of beside the status of the batch."""
+
+    STUCK = "stuck"  # no progress for long
+    REPEATED = "repeated"  # the backend had a second job of the same input; it was stopped

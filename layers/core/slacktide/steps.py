@@ -37,11 +37,12 @@ class StartJob(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a round does: executions to start, and whether any job is to be followed."""
+    """What a round does: executions to start, and whether jobs are to be followed. `is_held`: it is too early."""
 
     has_jobs: bool
     jobs: list[StartJob]
     wait_seconds: int
+    is_held: bool = False
     v: int = VERSION
 
 
@@ -54,7 +55,10 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """How a submission went: `submitted`, `quota_full` (wait and come again) or `rejected`; not `done`: come again at once."""
+    """How a submission went; not `done`: come again at once.
+
+    `submitted`; `rejected`; `quota_full`: wait and come again; `unsettled`: the same, since nobody knows whether the job exists.
+    """
 
     done: bool
     outcome: str
@@ -77,6 +81,15 @@ class Loop(msgspec.Struct, frozen=True):
     """The answer of a step that may need several invocations."""
 
     done: bool
+    cursor: str | None = None
+    v: int = VERSION
+
+
+class Gathering(msgspec.Struct, frozen=True):
+    """Whether a job is collected; else where to go on, and when: later where the backend cannot hand its files out now."""
+
+    done: bool
+    wait_seconds: int = 0
     cursor: str | None = None
     v: int = VERSION
 

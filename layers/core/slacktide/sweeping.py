@@ -12,8 +12,8 @@ from slacktide.batch import Batch, Failure, Job
 from slacktide.codes import Code
 from slacktide.errors import ConflictError
 from slacktide.executions import Executions
-from slacktide.jobs import cancel_upstream
 from slacktide.notifications import Announcer, NotAnnouncedError
+from slacktide.reconciliation import Reconciler
 from slacktide.records import Records
 from slacktide.settings import Settings
 
@@ -50,7 +50,7 @@ class Sweeper:
 
     def _stop(self, job: Job) -> dict[str, int]:
         """End an abandoned job upstream; once that is confirmed nothing is left to do about it."""
-        if not cancel_upstream(self.backends, job):
+        if not Reconciler(self.records, self.backends, self.settings).stop(job, self.now()):
             return {}
         self.records.confirm_cancelled(job)
         return {"stopped": 1}
@@ -61,6 +61,10 @@ class Sweeper:
             return False
         status = self.executions.batch_status(batch.batch_id, batch.attempt)
         if status in {"RUNNING", "PENDING_REDRIVE"}:
+            if batch.is_cancelling and self.now() < batch.begins_at:
+                self.executions.stop_batch(
+                    batch.batch_id, batch.attempt
+                )  # it sleeps until then; its end is seen by the next sweep
             return False
         attempt = batch.attempt
         if status is None:

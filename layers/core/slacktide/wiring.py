@@ -9,16 +9,21 @@ import boto3
 from botocore.config import Config
 
 from slacktide.assembly import Assembler
+from slacktide.backends.api_keys import ApiKey
+from slacktide.backends.dialects import OPENAI, TOGETHER, Dialect
+from slacktide.backends.hosted import HostedBatches
 from slacktide.backends.protocol import Backend
 from slacktide.backends.sagemaker import SageMaker, TransformSettings
+from slacktide.backends.upstream import Upstream
 from slacktide.bucket import Bucket
 from slacktide.cancelling import Canceller
+from slacktide.clock import Clock
 from slacktide.dead_letters import DeadLetters
 from slacktide.deliveries import Deliveries
 from slacktide.executions import Executions
 from slacktide.following import Follower
 from slacktide.intake import Intake
-from slacktide.jobs import Clock, Jobs
+from slacktide.jobs import Jobs
 from slacktide.model_tables import ModelTables
 from slacktide.models import shipped_models
 from slacktide.notifications import Announcer
@@ -88,7 +93,16 @@ def backends() -> dict[str, Backend]:
         max_lines=here.transform_max_lines,
         invocation_timeout=here.transform_invocation_timeout,
     )
-    return {"sagemaker": SageMaker(_client("sagemaker"), bucket(), transform)}
+    return {
+        "together": _hosted(TOGETHER, here.together_base_url, here.together_api_key_arn, here.together_job_requests),
+        "openai": _hosted(OPENAI, here.openai_base_url, here.openai_api_key_arn, here.openai_job_requests),
+        "sagemaker": SageMaker(_client("sagemaker"), bucket(), transform),
+    }
+
+
+def _hosted(dialect: Dialect, base_url: str, key_arn: str, job_requests: int) -> HostedBatches:
+    key = ApiKey(lambda: _client("secretsmanager"), key_arn)
+    return HostedBatches(dialect, Upstream(dialect.name, base_url, key), bucket(), job_requests)
 
 
 @cache

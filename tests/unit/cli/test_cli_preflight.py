@@ -38,7 +38,7 @@ def look(content: bytes, *, name: str = "a.jsonl", most: int = 1_000, options: O
 
 def agree(world: World, content: bytes, name: str = "a.jsonl", **metadata: str) -> None:
     """Run the file through the whole pipeline, and hold the report to what it wrote."""
-    options = read_options({key.replace("_", "-"): value for key, value in metadata.items()}, world.settings)
+    options = read_options({key.replace("_", "-"): value for key, value in metadata.items()}, world.settings, 0)
     assert not isinstance(options, Failure)
     report = look(content, name=name, options=options)
     outcome = world.process(content, name, **metadata)

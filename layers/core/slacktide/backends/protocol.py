@@ -1,6 +1,6 @@
 """What a backend must do, and the values in which it answers: expected outcomes are values, exceptions are crashes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,11 +9,12 @@ from slacktide.models import Model
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one input object of a job may hold, and how many requests one job."""
+    """How much one input object of a job may hold, and how much one job."""
 
     object_lines: int
     object_bytes: int
     job_requests: int | None = None  # None: all lines of one model and endpoint are one job
+    job_bytes: int | None = None  # of all input objects of a job together
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,15 @@ class Work:
     input_prefix: str
     output_prefix: str
     upstream_id: str | None = None
+    file_id: str | None = None  # what `upload` answered, as it is recorded on the job
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The job's input lies upstream. An empty id: the backend reads it from the bucket."""
+
+    file_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +47,10 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """No room now; try again later. The reason is in our own words."""
+    """Nothing was created; try again later, after `wait_seconds` where a time was named. The reason is in our own words."""
 
     reason: str
+    wait_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +61,26 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """The job is under way; `share` of it is finished, from 0 to 1."""
+class Unknown:
+    """The job may have been created or not: only `find` can tell. The reason is in our own words."""
 
-    share: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A job upstream that has the work's input; `created_at` is Unix seconds by the backend's clock."""
+
+    upstream_id: str
+    created_at: float
+    has_ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The job is under way, as far as is known; `share` of it is finished, from 0 to 1; None: there is no word of that now."""
+
+    share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +98,11 @@ class Displaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """The backend does not know the job now. One such answer is no proof that it does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultObject:
     """One object of results, JSONL. It can only hold requests from line `first` to line `last`; such ranges do not overlap."""
 
@@ -81,29 +113,54 @@ class ResultObject:
 
 
 class Backend(Protocol):
-    """Somewhere that runs requests."""
+    """Somewhere that runs requests.
+
+    `upload`, `find`, `poll`, `cancel`, `fetch` and `results` can be called again at any time. `submit` can be where a job's name
+    is its idempotency key; else (`proves_by_listing`) only by someone who has written down that he is going to, and after an
+    unknown outcome only with proof that there is no job: `find` until the settle window is over.
+    """
 
     @property
     def limits(self) -> Limits:
         """The sizes in which it takes work."""
         ...
 
+    @property
+    def proves_by_listing(self) -> bool:
+        """Whether creation has no idempotency key, so that only `find` shows what became of a lost answer."""
+        ...
+
     def upstream_model(self, model: Model) -> str | None:
         """The backend's own id of a model; None when it cannot run it here."""
         ...
 
-    def submit(self, work: Work) -> Submitted | Full | Rejected:
-        """Create the job, or find the one of that name: to call it twice makes one job."""
+    def upload(self, work: Work) -> Uploaded | Full | Rejected:
+        """Bring the job's input to where the backend reads it; the id is then recorded, and is `work.file_id` from there on."""
         ...
 
-    def poll(self, work: Work) -> Running | Ended | Displaced:
-        """How the job is doing."""
+    def submit(self, work: Work) -> Submitted | Full | Rejected | Unknown:
+        """Create the job of `work.file_id`, by one request that is never repeated here."""
+        ...
+
+    def find(self, work: Work) -> list[Found]:
+        """The upstream jobs whose input is `work.file_id`, the oldest first. Raises BackendError when the backend cannot say."""
+        ...
+
+    def poll(self, work: Work) -> Running | Ended | Displaced | Missing:
+        """How the job is doing. Anything that is no clear word of an end is Running."""
         ...
 
     def cancel(self, work: Work) -> bool:
-        """Ask the job to stop; True when it has ended, or never was."""
+        """Ask the job to stop; True when it is confirmed that it has ended, or never was."""
+        ...
+
+    def fetch(self, work: Work, is_late: Callable[[], bool]) -> bool:
+        """Bring the results of a job that has ended to `work.output_prefix`; False: call again, in another invocation.
+
+        Raises BackendError when they cannot be had now.
+        """
         ...
 
     def results(self, work: Work) -> Iterator[ResultObject]:
-        """What the job has finished, in the order of lines."""
+        """What the job has finished and `fetch` has brought, in the order of lines."""
         ...

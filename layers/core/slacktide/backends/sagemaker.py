@@ -5,13 +5,26 @@ it the idempotency key; one failed record loses its object's output, so objects 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from slacktide.backends.protocol import Displaced, Ended, Full, Limits, Rejected, ResultObject, Running, Submitted, Work
+from slacktide.backends.protocol import (
+    Displaced,
+    Ended,
+    Found,
+    Full,
+    Limits,
+    Missing,
+    Rejected,
+    ResultObject,
+    Running,
+    Submitted,
+    Uploaded,
+    Work,
+)
 from slacktide.bucket import Bucket, error_code
 from slacktide.keys import line_range
 from slacktide.models import Model
@@ -52,10 +65,19 @@ class SageMaker:
         """All undone lines of one model and endpoint are one job, of many small objects."""
         return Limits(object_lines=self.settings.max_lines, object_bytes=OBJECT_BYTES)
 
+    @property
+    def proves_by_listing(self) -> bool:
+        """A job's name is its idempotency key: to submit it again is free."""
+        return False
+
     def upstream_model(self, model: Model) -> str | None:
         """A model runs here when there is an image, and its weights are where the parameters say."""
         upstream = model.upstream("sagemaker")
         return upstream.id if upstream and self.settings.image_uri and model.id in self.settings.models else None
+
+    def upload(self, work: Work) -> Uploaded:  # noqa: ARG002 - part of the protocol
+        """Nothing to do: a transform job reads the bucket."""
+        return Uploaded("")
 
     def submit(self, work: Work) -> Submitted | Full | Rejected:
         """Create the transform job; one of that name is ours, made by an earlier try whose answer was lost."""
@@ -65,11 +87,18 @@ class SageMaker:
             return self._refused(work, error)
         return Submitted(work.name)
 
-    def poll(self, work: Work) -> Running | Ended | Displaced:
+    def find(self, work: Work) -> list[Found]:
+        """The job of that name."""
+        answer = self._describe(work)
+        if answer is None:
+            return []
+        return [Found(work.name, answer["CreationTime"].timestamp(), answer["TransformJobStatus"] in _ENDED)]
+
+    def poll(self, work: Work) -> Running | Ended | Displaced | Missing:
         """The job's status. A job that failed for want of instances before it finished anything never ran."""
         answer = self._describe(work)
         if answer is None:
-            return Ended("SageMaker does not know the transform job any more.")
+            return Missing()
         status = answer["TransformJobStatus"]
         if status not in _ENDED:
             return Running(self._share_done(work))
@@ -93,6 +122,10 @@ class SageMaker:
                 if error_code(error) not in {"ResourceNotFound", "ValidationException"}:  # it ended in between
                     raise
         return False
+
+    def fetch(self, work: Work, is_late: Callable[[], bool]) -> bool:  # noqa: ARG002 - part of the protocol
+        """Nothing to do: a transform job writes into the bucket."""
+        return True
 
     def results(self, work: Work) -> Iterator[ResultObject]:
         """The `.out` objects that are there, whatever the job's status."""

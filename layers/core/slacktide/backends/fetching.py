@@ -1,0 +1,175 @@
+"""Results of a hosted batch: both files downloaded whole to the function's disk, then written to the bucket sorted by line.
+
+The upstream writes them in any order. Collection reads objects whose ranges of lines do not overlap, so the lines are sorted
+here; what they say is judged there.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import msgspec
+
+from slacktide.backends.dialects import UpstreamJob
+from slacktide.backends.downloading import LONGEST_LINE, Download, NotThereError
+from slacktide.backends.protocol import ResultObject, Work
+from slacktide.backends.upstream import ASK, BLOCK, Upstream
+from slacktide.bucket import Bucket
+from slacktide.errors import BackendError
+from slacktide.ids import parse_request_id
+from slacktide.keys import line_range, object_name
+from slacktide.log import logger
+
+OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000
+GONE_AFTER = 1_800  # seconds of 404, until results count as gone
+UNREADABLE = b'{"custom_id":""}\n'  # stands for a line that belongs to no request: Collection counts it, and its content is gone
+
+
+class _Index(msgspec.Struct):
+    """All objects of results: the last thing that is written, so that its presence says that they are there."""
+
+    objects: list[ResultObject]
+
+
+class _Head(msgspec.Struct):
+    custom_id: str
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+def _index_key(prefix: str) -> str:
+    return prefix + "results.json"
+
+
+def read_results(bucket: Bucket, prefix: str) -> Iterator[ResultObject]:
+    """The objects of results below `prefix`, in the order of lines; none as long as they are not all there."""
+    if _is_there(bucket, prefix):
+        yield from bucket.read_json(_index_key(prefix), _Index).objects
+
+
+def _is_there(bucket: Bucket, prefix: str) -> bool:
+    """Listed, not asked for: to a role that may list a prefix alone, S3 answers 403 for an object that is missing."""
+    return any(key == _index_key(prefix) for key, _ in bucket.list(_index_key(prefix)))
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One call of `fetch`."""
+
+    upstream: Upstream
+    bucket: Bucket
+    work: Work
+    is_late: Callable[[], bool]
+    now: Callable[[], float]  # Unix seconds
+
+    def run(self, read_job: Callable[[], UpstreamJob | None]) -> bool:
+        """True when the results are in the bucket; False: go on in another invocation. Raises BackendError."""
+        if _is_there(self.bucket, self.work.output_prefix):
+            return True
+        job = read_job()
+        files = {"output": job.output_file_id, "error": job.error_file_id} if job else {}
+        with tempfile.TemporaryFile() as spool:
+            for kind, file_id in files.items():
+                if file_id is not None and not self._download(kind, file_id, spool):
+                    return False
+            objects = list(self._write_sorted(spool))
+        self.bucket.write_json(_index_key(self.work.output_prefix), _Index(objects))
+        return True
+
+    def _download(self, kind: str, file_id: str, spool: IO[bytes]) -> bool:
+        prefix = f"{self.work.output_prefix}partial/{kind}-"
+        content = f"/files/{file_id}/content"
+        download = Download(self.upstream, self.bucket, content, prefix, spool, self._listed_size(file_id))
+        try:
+            return download.run(self.is_late)
+        except NotThereError:
+            if not self._is_gone(kind):
+                raise
+            logger.warning("upstream_results_gone", backend=self.upstream.name, file=kind)
+            return True
+
+    def _listed_size(self, file_id: str) -> int | None:
+        """What the upstream says of the file's size apart from its content; None when it says nothing."""
+        try:
+            answer = self.upstream.call("GET", f"/files/{file_id}", "look at file", ASK)
+        except BackendError:
+            return None
+        value = answer.json() if answer.is_good else None
+        size = value.get("bytes") if isinstance(value, dict) else None
+        return size if isinstance(size, int) else None
+
+    def _is_gone(self, kind: str) -> bool:
+        """Whether a file that the batch names has not been there for long: then its lines are free for another backend."""
+        key = f"{self.work.output_prefix}missing/{kind}.json"
+        now = self.now()
+        if not any(True for _ in self.bucket.list(key)):
+            self.bucket.write_json(key, now)
+            return False
+        return now - self.bucket.read_json(key, float) >= GONE_AFTER
+
+    def _write_sorted(self, spool: IO[bytes]) -> Iterator[ResultObject]:
+        """The lines of the spool as objects of bounded size; all lines of one request are in one object, as they came in."""
+        first, last = self._range()
+        placed = sorted(place_lines(spool, first, last))
+        start = 0
+        while start < len(placed):
+            end, size = start, 0
+            while end < len(placed):
+                line, _, length = placed[end]
+                is_full = end - start >= OBJECT_LINES or size + length > OBJECT_BYTES
+                if end > start and is_full and line != placed[end - 1][0]:
+                    break
+                size += length
+                end += 1
+            yield self._write_object(spool, placed[start:end])
+            start = end
+
+    def _write_object(self, spool: IO[bytes], placed: list[tuple[int, int, int]]) -> ResultObject:
+        first, last = placed[0][0], placed[-1][0]
+        key = f"{self.work.output_prefix}sorted/{object_name(first, last)}"
+        content = b"".join(_line_at(spool, offset, length) for _, offset, length in placed)
+        self.bucket.write(key, content)
+        return ResultObject(key, len(content), first, last)
+
+    def _range(self) -> tuple[int, int]:
+        """The first and the last line of the job, by the names of its input objects."""
+        ranges = [lines for key, _ in self.bucket.list(self.work.input_prefix) if (lines := line_range(key))]
+        return (min(first for first, _ in ranges), max(last for _, last in ranges)) if ranges else (1, 1)
+
+
+def place_lines(spool: IO[bytes], first: int, last: int) -> Iterator[tuple[int, int, int]]:
+    """The lines of a file as line number, offset and length in bytes.
+
+    Blank ones are left out. A line that names no request from `first` to `last` is at line `first` with length 0.
+    """
+    spool.seek(0)
+    offset = 0
+    while text := spool.readline(LONGEST_LINE):
+        length = len(text)
+        is_cut = length == LONGEST_LINE and not text.endswith(b"\n")
+        while is_cut and (rest := spool.readline(BLOCK)):
+            length += len(rest)
+            is_cut = not rest.endswith(b"\n")
+        if length > LONGEST_LINE or text.strip():
+            line = _line_of(text) if length <= LONGEST_LINE else 0
+            yield (line, offset, length) if first <= line <= last else (first, offset, 0)
+        offset += length
+
+
+def _line_of(text: bytes) -> int:
+    """The line number in a result's custom_id; 0 for what is no result of ours."""
+    try:
+        request = parse_request_id(_HEAD.decode(text).custom_id)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+    return request.line if request else 0
+
+
+def _line_at(spool: IO[bytes], offset: int, length: int) -> bytes:
+    if not length:
+        return UNREADABLE
+    spool.seek(offset)
+    text = spool.read(length)
+    return text if text.endswith(b"\n") else text + b"\n"

@@ -1,0 +1,160 @@
+"""Upload of a job's input: the objects in the bucket, one behind the other, as one file of the upstream."""
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import httpx
+
+from slacktide.backends.dialects import Dialect, UploadWay, usable_id
+from slacktide.backends.protocol import Full, Rejected, Uploaded
+from slacktide.backends.upstream import BLOCK, SILENCE_SECONDS, TRIES, Answer, Patience, Upstream
+from slacktide.bucket import Bucket
+
+UPLOAD_SECONDS = 240  # for the bytes of one file, with all tries
+TRANSFER = Patience(TRIES, UPLOAD_SECONDS, SILENCE_SECONDS)
+SHORT_WAIT = 5  # seconds
+
+
+class Spool:
+    """A job's input on the function's disk: size and SHA-256 are known before the first byte is sent, and a try reads no S3."""
+
+    def __init__(self, file: IO[bytes], size: int, sha256: str) -> None:
+        self._file = file
+        self.size = size
+        self.sha256 = sha256
+        self._ends_at = float("inf")
+
+    def limit(self, seconds: float) -> None:
+        """From now on reading is over after `seconds`: a slow receiver must not hold a function until it dies."""
+        self._ends_at = time.monotonic() + seconds
+
+    def rewind(self) -> "Spool":
+        """From the start again."""
+        self._file.seek(0)
+        return self
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes. Raises httpx.WriteTimeout when the time is over."""
+        if time.monotonic() > self._ends_at:
+            raise httpx.WriteTimeout("slow")
+        return self._file.read(size)
+
+    def seek(self, *position: int) -> int:
+        """As of a file."""
+        return self._file.seek(*position)
+
+    def fileno(self) -> int:
+        """As of a file: by it httpx finds the length."""
+        return self._file.fileno()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(BLOCK), b"")
+
+
+@contextmanager
+def spool(bucket: Bucket, prefix: str) -> Generator[Spool]:
+    """The objects below `prefix`, in the order of their names, which is that of lines."""
+    digest = hashlib.sha256()
+    with tempfile.TemporaryFile() as file:
+        for key, _ in bucket.list(prefix):
+            for block in bucket.stream(key):
+                digest.update(block)
+                file.write(block)
+        size = file.tell()
+        file.flush()
+        yield Spool(file, size, digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Uploader:
+    """Uploads one file. All of it is free to repeat: equal content is one file at Together, and an unused file costs nothing."""
+
+    upstream: Upstream
+    dialect: Dialect
+
+    def upload(self, name: str, content: Spool) -> Uploaded | Full | Rejected:
+        """The file's id. Raises BackendError when a call got no answer."""
+        content.limit(UPLOAD_SECONDS)
+        ways: dict[UploadWay, Callable[[str, Spool], Uploaded | Full | Rejected]] = {
+            UploadWay.PRESIGNED: self._upload_presigned,
+            UploadWay.MULTIPART: self._upload_multipart,
+        }
+        return ways[self.dialect.upload](f"{name}.jsonl", content)
+
+    def _upload_multipart(self, name: str, content: Spool) -> Uploaded | Full | Rejected:
+        """OpenAI API reference, "Upload file"."""
+        parts = {"purpose": (None, self.dialect.purpose), "file": (name, content, "application/jsonl")}
+        answer = self.upstream.call("POST", "/files", "upload", TRANSFER, files=parts)
+        file_id = _file_id(answer, "id") if answer.is_good else None
+        return Uploaded(file_id) if file_id else self.refused(answer)
+
+    def _upload_presigned(self, name: str, content: Spool) -> Uploaded | Full | Rejected:
+        """As `together` does it (lib/resources/files.py, UploadManager): a form with the checksum, a PUT, a word at the end."""
+        answer = self._announce(name, content)
+        if answer.status == 409:
+            return self._adopt(_file_id(answer, "file_id"), content.size)
+        file_id = usable_id(answer.headers.get("X-Together-File-Id"))
+        location = answer.headers.get("Location", "")
+        if answer.status != 302 or file_id is None or not self.upstream.is_safe(location):
+            return self.refused(answer)
+        put = self.upstream.put(location, "put", TRANSFER, content.rewind)
+        if not put.is_good:
+            return Full(f"The store of {self.dialect.title} answered the upload with HTTP {put.status}.", put.wait_seconds)
+        return self._finish(file_id)
+
+    def _announce(self, name: str, content: Spool) -> Answer:
+        form = {"purpose": self.dialect.purpose, "file_name": name, "file_type": "jsonl", "checksum": content.sha256}
+        return self.upstream.call("POST", "/files", "upload", files={field: (None, text) for field, text in form.items()})
+
+    def _adopt(self, file_id: str | None, size: int) -> Uploaded | Full | Rejected:
+        """The same content is there: an upload of ours whose answer was lost. One that died before its bytes came is removed."""
+        if file_id is None:
+            return Full(f"{self.dialect.title} says that the file is there, and does not name it.")
+        known = self.upstream.call("GET", f"/files/{file_id}", "look at file")
+        value = known.json() if known.is_good else None
+        there = value.get("bytes") if isinstance(value, dict) else None
+        if isinstance(value, dict) and there == size:
+            return self._finish(file_id) if value.get("Processed") is False else Uploaded(file_id)
+        if not isinstance(there, int):
+            return Full(
+                f"{self.dialect.title} says that the file is there, and does not show it (HTTP {known.status}).", SHORT_WAIT
+            )
+        self.upstream.call("DELETE", f"/files/{file_id}", "delete file")
+        return Full("An earlier upload of the file was cut short.", SHORT_WAIT)
+
+    def _finish(self, file_id: str) -> Uploaded | Full | Rejected:
+        answer = self.upstream.call("POST", f"/files/{file_id}/preprocess", "preprocess")
+        if answer.is_good or answer.status == 409:  # 409: an earlier try of this call was heard
+            return Uploaded(file_id)
+        if answer.status == 404:
+            return Full(f"{self.dialect.title} does not see the uploaded file yet.", SHORT_WAIT)
+        return self.refused(answer)
+
+    def refused(self, answer: Answer) -> Full | Rejected:
+        """What a refused upload means: later, or never."""
+        title = self.dialect.title
+        if 400 <= answer.status < 500 and not answer.may_pass:
+            return Rejected(f"{title} refused the upload (HTTP {answer.status}){REASONS.get(answer.status, '.')}")
+        if answer.may_pass:
+            return Full(f"{title} takes no upload now (HTTP {answer.status}).", answer.wait_seconds)
+        return Full(f"{title} answered the upload in a way that is not the protocol's (HTTP {answer.status}).")
+
+
+# What to do about a refusal, in our own words, behind "(HTTP 401)".
+REASONS = {
+    401: ": the API key is not valid.",
+    402: ": the account has no credit left.",
+    403: ": the API key may not do this.",
+    404: ": is its base URL right?",
+    413: ": the job is too big for it; see the parameter for requests in one job.",
+}
+
+
+def _file_id(answer: Answer, name: str) -> str | None:
+    value = answer.json()
+    return usable_id(value.get(name)) if isinstance(value, dict) else None

@@ -1,0 +1,222 @@
+"""Submit: a job's input is written, brought to its backend, and the job is created there, once."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from boto3.dynamodb.conditions import Attr
+
+from slacktide.backends.protocol import Backend, Full, Rejected, Submitted, Unknown, Uploaded
+from slacktide.batch import Batch, Job, LineIndex
+from slacktide.bucket import Bucket
+from slacktide.clock import Clock
+from slacktide.errors import ConflictError
+from slacktide.reconciliation import Reconciler, work_of
+from slacktide.records import Records
+from slacktide.request_lines import request_line
+from slacktide.settings import Settings
+from slacktide.statuses import JobState
+from slacktide.steps import Submission
+from slacktide.stored_lines import group_lines
+from slacktide.timetable import is_over, next_wait
+from slacktide.undone import lines_of_job
+
+WRITTEN = "written"  # the cursor behind the last line
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Creates jobs upstream. What is about to happen is recorded before it can, so a step that died anywhere can be run again."""
+
+    bucket: Bucket
+    records: Records
+    backends: Mapping[str, Backend]
+    settings: Settings
+
+    def submit(self, batch: Batch, job: Job, *, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission:
+        """Carry the submission on by one piece. `cursor` is the next line to write."""
+        if job.state.is_closed or job.state is JobState.ENDED:
+            return Submission(done=True, outcome="rejected", wait_seconds=0)
+        if job.upstream_id is not None:
+            return self._submitted(wait_seconds)
+        if job.asked_at is not None:
+            return self._settle(batch, job, clock, wait_seconds)
+        return self._advance(batch, job, clock, cursor, wait_seconds)
+
+    def _advance(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission:
+        """Input, file, job: the next of them that there is not yet."""
+        now = clock.now()
+        if is_over(batch, job, self.settings, now):
+            return self._reject(job, batch, job.reason or "The time was over before the job was submitted.", now)
+        if cursor != WRITTEN and job.file_id is None:
+            cursor = self._write_input(batch, job, clock, int(cursor or job.first))
+            return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
+        if not self.backends[job.backend].proves_by_listing:
+            return self._create_by_name(batch, job, clock, wait_seconds)
+        if job.is_watched:  # one that nobody found in its time may have come up since
+            return self._settle(batch, job, clock, wait_seconds)
+        if job.file_id is None:
+            return self._upload(batch, job, clock, wait_seconds)
+        return self._create(batch, self._ask(job, now), clock, wait_seconds)
+
+    # The input
+
+    def _write_input(self, batch: Batch, job: Job, clock: Clock, start: int) -> str:
+        """Write the lines from `start` on as objects of bounded size; answers the cursor."""
+        limits = self.backends[job.backend].limits
+        lines = lines_of_job(self.bucket, batch, job)
+        index = self.bucket.read_json(batch.keys.index, LineIndex)
+        pending: list[bytes] = []
+        numbers: list[int] = []
+        size = 0
+        for line, body in group_lines(self.bucket, batch, index, job, start):
+            if line not in lines:
+                continue
+            text = request_line(job, line, body)
+            if pending and (len(pending) >= limits.object_lines or size + len(text) > limits.object_bytes):
+                self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(pending))
+                pending, numbers, size = [], [], 0
+                if clock.is_late:
+                    return str(line)
+            pending.append(text)
+            numbers.append(line)
+            size += len(text)
+        if pending:
+            self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(pending))
+        return WRITTEN
+
+    def _upload(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
+        """Bring the input to the backend and record its id there, by which the job will be found. The next invocation creates."""
+        match self.backends[job.backend].upload(work_of(job)):
+            case Uploaded(file_id):
+                with suppress(ConflictError):  # another invocation was quicker: its upload counts
+                    self.records.update_job(job, when=Attr("asks").eq(job.asks), asks=job.asks + 1, file_id=file_id)
+                return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=WRITTEN)
+            case Full(reason, after):
+                self.records.update_job(job, state=JobState.WAITING, reason=reason)
+                return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
+            case Rejected(reason):
+                return self._reject(job, batch, reason, clock.now())
+
+    # Creation where only a list of jobs can prove anything
+
+    def _ask(self, job: Job, now: int, *, again: bool = False) -> Job:
+        """Record that the job is about to be created: of several invocations one alone may then ask for it."""
+        return self.records.update_job(
+            job,
+            when=Attr("asks").eq(job.asks),
+            asks=job.asks + 1,
+            asked_at=now,
+            state=JobState.SUBMITTING,
+            submission=job.submission + 1 if again else max(1, job.submission),
+            is_watched=job.is_watched or again,
+        )
+
+    def _create(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
+        match self.backends[job.backend].submit(work_of(job)):
+            case Submitted(upstream_id):
+                self._note_created(job, upstream_id, clock.now())
+                return self._submitted(wait_seconds)
+            case Unknown(reason):
+                self.records.update_job(job, reason=reason)
+                return self._unsettled(batch, job, clock.now(), wait_seconds)
+            case Full(reason, after):
+                job = self._note_refused(job, reason)
+                return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
+            case Rejected(reason):
+                job = self._note_refused(job, reason)
+                return self._reject(job, batch, reason, clock.now())
+
+    def _note_created(self, job: Job, upstream_id: str, now: int) -> None:
+        """Record the upstream job; if another was recorded meanwhile, or the job was given up, this one is stopped."""
+        while job.upstream_id != upstream_id:
+            if job.state.is_closed or job.upstream_id is not None:
+                self.backends[job.backend].cancel(work_of(job, upstream_id))
+                if not job.state.is_closed:
+                    self.records.update_job(job, is_watched=True)
+                return
+            try:
+                self.records.update_job(
+                    job,
+                    when=Attr("asks").eq(job.asks),
+                    asks=job.asks + 1,
+                    state=JobState.RUNNING,
+                    upstream_id=upstream_id,
+                    submitted_at=now,
+                    reason=None,
+                )
+            except ConflictError:
+                job = self.records.get_job(job.batch_id, job.job_id)
+            else:
+                return
+
+    def _note_refused(self, job: Job, reason: str) -> Job:
+        """Record that it is known that nothing was created."""
+        changes: dict[str, object] = {"asks": job.asks + 1, "asked_at": None, "state": JobState.WAITING, "reason": reason}
+        return self.records.update_job(job, when=Attr("asks").eq(job.asks), **changes)
+
+    def _settle(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
+        """Find out what became of a creation whose outcome is unknown; only then, and after the settle window, ask again."""
+        now = clock.now()
+        reconciler = self._reconciler
+        is_settled = reconciler.is_settled(job.asked_at, now)  # before the look: it must lie behind the window
+        found = reconciler.find(job)
+        if found:
+            reconciler.adopt(job, found, now)
+            return self._submitted(wait_seconds)
+        if found is None or not is_settled:
+            return self._unsettled(batch, job, now, wait_seconds)
+        if is_over(batch, job, self.settings, now):
+            reason = "The time was over before it was created."
+            return self._reject(self._note_refused(job, reason), batch, reason, now)
+        return self._create(batch, self._ask(job, now, again=job.asked_at is not None), clock, wait_seconds)
+
+    # Creation by a name that is the idempotency key
+
+    def _create_by_name(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
+        # A number for the submission is recorded before the job can exist: its name is the idempotency key upstream.
+        job = self.records.update_job(job, state=JobState.SUBMITTING, submission=job.submission or 1)
+        match self.backends[job.backend].submit(work_of(job)):
+            case Submitted(upstream_id):
+                self._note_submitted(job, upstream_id, clock.now())
+                return self._submitted(wait_seconds)
+            case Full(reason, after):
+                self.records.update_job(job, state=JobState.WAITING, reason=reason)
+                return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
+            case Unknown(reason):  # to ask again under the same name is free
+                self.records.update_job(job, state=JobState.WAITING, reason=reason)
+                return self._unsettled(batch, job, clock.now(), wait_seconds)
+            case Rejected(reason):
+                return self._reject(job, batch, reason, clock.now())
+
+    def _note_submitted(self, job: Job, upstream_id: str, now: int) -> None:
+        try:
+            self.records.update_job(job, state=JobState.RUNNING, upstream_id=upstream_id, submitted_at=now, reason=None)
+        except ConflictError:  # given up while it was created: sweep may have looked for it in vain
+            self.backends[job.backend].cancel(work_of(job))
+            raise
+
+    # Outcomes
+
+    @property
+    def _reconciler(self) -> Reconciler:
+        return Reconciler(self.records, self.backends, self.settings)
+
+    def _submitted(self, wait_seconds: int) -> Submission:
+        """Waits go on growing over submissions: a job that is displaced again and again must not use up the history."""
+        return Submission(done=True, outcome="submitted", wait_seconds=max(self.settings.wait_first, wait_seconds))
+
+    def _wait_for_room(self, batch: Batch, job: Job, now: int, wait_seconds: int, after: int | None) -> Submission:
+        wait = next_wait(batch, job, self.settings, now, wait_seconds, at_least=after or 0)
+        return Submission(done=True, outcome="quota_full", wait_seconds=wait, cursor=WRITTEN)
+
+    def _unsettled(self, batch: Batch, job: Job, now: int, wait_seconds: int) -> Submission:
+        wait = next_wait(batch, job, self.settings, now, wait_seconds)
+        return Submission(done=True, outcome="unsettled", wait_seconds=wait, cursor=WRITTEN)
+
+    def _reject(self, job: Job, batch: Batch, reason: str, now: int) -> Submission:
+        """End a job that was not created. One whose creation has an unknown outcome is looked for, and stopped, first."""
+        if job.submission and not self._reconciler.stop(job, now):
+            return self._unsettled(batch, job, now, 0)
+        self.records.update_job(job, state=JobState.ENDED, ended_at=now, reason=reason)
+        return Submission(done=True, outcome="rejected", wait_seconds=0)

@@ -1,0 +1,41 @@
+"""Which lines of a batch are still to be run, and which of them a job has."""
+
+from slacktide.batch import Batch, Job
+from slacktide.bitmap import Bitmap
+from slacktide.bucket import Bucket
+from slacktide.statuses import JobState
+
+
+def undone_lines(bucket: Bucket, batch: Batch, jobs: list[Job]) -> Bitmap:
+    """The lines that are valid, that no job has finished for good, and that none may still be running."""
+    undone = Bitmap.full(batch.total) - Bitmap(batch.total, bucket.read(batch.keys.invalid))
+    for job in jobs:
+        if job.state is JobState.SETTLED:
+            undone -= Bitmap(batch.total, bucket.read(job.keys.settled))
+        else:  # abandoned, or past its cut-off and not confirmed to have ended
+            undone -= lines_of_job(bucket, batch, job)
+    return undone
+
+
+def tried_lines(bucket: Bucket, batch: Batch, group: str, jobs: list[Job], undone: Bitmap) -> list[tuple[int, Bitmap]]:
+    """The undone lines of a group, by the steps of the route that they have had."""
+    members = Bitmap(batch.total, bucket.read(batch.keys.members(group)))
+    rest = members & undone
+    tried: list[tuple[int, Bitmap]] = []
+    own = [job for job in jobs if job.group == group]
+    for number in sorted({job.round for job in own}, reverse=True):
+        given = Bitmap(batch.total, bucket.read(batch.keys.undone(number)))
+        had = rest & given  # all jobs of a group in a round are of one step, and have all its lines of that round
+        step = max(job.step for job in own if job.round == number)
+        # Jobs of a former version know no steps: each of their rounds was one.
+        rounds = len({job.round for job in own if job.round <= number})
+        tried.append((max(step + 1, rounds), had))
+        rest -= had
+    return [*tried, (0, rest)]
+
+
+def lines_of_job(bucket: Bucket, batch: Batch, job: Job) -> Bitmap:
+    """The lines that were given to a job."""
+    members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
+    undone = Bitmap(batch.total, bucket.read(batch.keys.undone(job.round)))
+    return (members & undone).between(job.first, job.last)

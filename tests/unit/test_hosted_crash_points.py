@@ -1,0 +1,119 @@
+"""A function is killed before and after each of its external calls, with a hosted backend first: no line is paid twice."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from fakes.backend import Request, drop, fail, succeed
+from fakes.world import Outcome, World, force_ids, force_small_steps, jsonl, request
+from slacktide.backends.protocol import Limits
+
+MOST_POINTS = 60  # of one scenario; of more, a sample. A run takes some 40 ms; all points were tried when this was written
+SEED = 20_261_123
+MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # its route: together, together, sagemaker
+FILE = jsonl(*(request(f"r{number}", model=MODEL) for number in range(1, 7)), b"nonsense")
+
+
+def answer(told: Request, round_number: int) -> list[bytes]:
+    """Line 2 is lost in the first round, line 5 always refused, line 6 fails at the hosted backend."""
+    line = int(told["custom_id"].rpartition(".")[2])
+    kinds = {2: drop if round_number == 1 else succeed, 5: fail(400), 6: fail(503)}
+    return kinds.get(line, succeed)(told, round_number)
+
+
+def lose(world: World) -> None:
+    world.hosted.creates.extend(["lost", "dropped", "full", "lost"])
+
+
+def arrive_late(world: World) -> None:
+    world.hosted.creates.append("late:400")
+    world.hosted.turns = 6
+
+
+def stick(world: World) -> None:
+    world.hosted.turns, world.hosted.done_when_stopped, world.hosted.cancels_needed = 10**6, 3, 2
+
+
+def forget(world: World) -> None:
+    world.hosted.polls.extend(["silent", "missing", "ok"])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A world and what happens in it."""
+
+    prepare: Callable[[World], None] = lambda _: None
+    hurry: bool = False
+    window: str = "24h"
+
+    def play(self, monkeypatch: pytest.MonkeyPatch, kill: tuple[int, str] | None = None) -> tuple[World, Outcome]:
+        with monkeypatch.context() as patch:
+            force_ids(patch)
+            if self.hurry:
+                force_small_steps(patch)
+            world = World(hurry=self.hurry, has_hosted=True)
+            world.hosted.answer = answer
+            world.hosted.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=4)
+            self.prepare(world)
+            world.wire.kill = kill
+            assert world.deliver(world.drop(FILE, completion_window=self.window)), "the queue gave the message up"
+            world.run()
+            return world, world.outcome()
+
+
+SCENARIOS = {
+    "plain": Scenario(),
+    "small steps": Scenario(hurry=True),
+    "lost and full": Scenario(lose),
+    "late": Scenario(arrive_late),
+    "stuck": Scenario(stick, window="1h"),
+    "missing": Scenario(forget),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_killed_function_pays_nothing_twice(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = SCENARIOS[name]
+    whole, expected = scenario.play(monkeypatch)
+    check(whole, expected)
+    points = [(call, when) for call in range(len(whole.wire.calls)) for when in ("before", "after")]
+    # Those around what makes and stops jobs are always tried.
+    chosen = [point for point in points if whole.wire.calls[point[0]].endswith((".upload", ".submit", ".find", ".cancel"))]
+    rest = [point for point in points if point not in chosen]
+    chosen += random.Random(SEED).sample(rest, min(len(rest), max(0, MOST_POINTS - len(chosen))))  # noqa: S311 - a sample, no secret
+    print(f"{len(chosen)} of {len(points)} points, seed {SEED}")
+    broken: list[str] = []
+    for point in sorted(chosen):
+        try:
+            world, outcome = scenario.play(monkeypatch, point)
+            assert world.wire.killed, "nothing was killed"
+            check(world, outcome)
+        except Exception as error:
+            broken.append(f"killed {point[1]} {whole.wire.calls[point[0]]} ({point[0]}): {type(error).__name__} {error}"[:400])
+    assert not broken, f"{len(broken)} of {len(chosen)} points:\n" + "\n".join(broken)
+
+
+def check(world: World, outcome: Outcome) -> None:
+    """What is true of every run."""
+    assert sorted(entry["line"] for entry in outcome.output + outcome.errors) == [1, 2, 3, 4, 5, 6, 7]
+    assert outcome.codes == {5: "backend_rejected", 7: "invalid_json_line"}
+    assert outcome.batch.status == outcome.manifest["status"] == "completed"
+    assert set(world.hosted.billed.values()) <= {1}, world.hosted.billed
+    assert set(world.backend.ledger.values()) <= {1}, world.backend.ledger
+    delivered = {f"{entry['id'].split('.', 1)[1]}" for entry in outcome.output}
+    assert not [line for line in paid_again(world) if line in delivered], "an answer was paid for again"
+    assert world.hosted.live == [], "nothing goes on running"
+    assert all(job.cancels == 0 or job.state != "completed" for job in world.hosted.jobs.values())
+    assert all(execution.status != "RUNNING" for execution in world.states.executions.values())
+
+
+def paid_again(world: World) -> list[str]:
+    """The answers, by round and line, of lines that a later round has asked for again."""
+    asked = [told["custom_id"].partition(".")[2] for told in world.backend.seen] + list(world.hosted.billed)
+    newest = {line.partition(".")[2]: 0 for line in asked}
+    for line in asked:
+        round_number, _, number = line.partition(".")
+        newest[number] = max(newest[number], int(round_number))
+    return [line for line in asked if int(line.partition(".")[0]) < newest[line.partition(".")[2]]]
