@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from fakes.world import Outcome, World, force_small_steps
 from properties.strategies import FATES, Fate, Input, ShakyBackend, fate_of, inputs
 from slacktide.backends.protocol import Limits
 from slacktide.codes import Code
+from slacktide.models import shipped_models
 
 SCRIPTS = st.lists(st.sampled_from(FATES), max_size=12)
 LIMITS = st.builds(
@@ -67,6 +69,21 @@ def foretell(source: Input, fates: list[Fate]) -> dict[int, tuple[str | None, in
     return told
 
 
+def parted(body: bytes) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+    """The model of a body, and the bytes of all other fields, in their order."""
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    model = msgspec.json.decode(fields.pop("model"), type=str)
+    return model, tuple((name, bytes(value)) for name, value in fields.items())
+
+
+def as_sent(body: bytes) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+    """The same of a body as it goes to the backend: under the backend's own name of the model."""
+    name, fields = parted(body)
+    model = shipped_models().find(name)
+    assert model
+    return f"upstream/{model.id}", fields
+
+
 def hold(source: Input, outcome: Outcome, backend: ShakyBackend, told: dict[int, tuple[str | None, int]]) -> None:
     """Everything that is promised about one batch."""
     total = len(source.entries)
@@ -87,8 +104,8 @@ def hold(source: Input, outcome: Outcome, backend: ShakyBackend, told: dict[int,
         line: code for line, (code, _) in told.items() if code
     }
     hold_faults(source, outcome)
-    sent = Counter((line, body) for line, _, body in backend.bodies)
-    wanted = Counter({(line, source.good[line].body): round_number for line, (_, round_number) in told.items()})
+    sent = Counter((line, *parted(body)) for line, _, body in backend.bodies)
+    wanted = Counter({(line, *as_sent(source.good[line].body or b"")): number for line, (_, number) in told.items()})
     assert sent == wanted, "the user's own bytes, once in each round until it is decided; and nothing else"
 
 
