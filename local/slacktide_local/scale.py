@@ -2,6 +2,7 @@
 
 Run it as `python -m slacktide_local.scale [--lines 1000000] [--faults 1000]`. It tells how long each stage took, checks
 that every line is accounted for, in order, and that no bad line was seen behind the stand-in, and exits 1 if not.
+With `--dead-letters 50000` a file of so many bad lines goes through instead, and their dead letters are counted.
 """
 
 import argparse
@@ -98,6 +99,28 @@ def check_run(run: Run, file: ScaleFile, cloud: LocalCloud, folder: Path) -> lis
     for name in NAMES:
         s3.download_file(bucket, f"{results['prefix']}{name}.jsonl", str(folder / f"{name}.jsonl"))
     return [*problems, *find_problems(file, folder), *find_unseen(file, cloud.directory.logs / "containers")]
+
+
+def count_letters(cloud: LocalCloud) -> int:
+    """How many messages are on the dead-letter queue."""
+    names = ["ApproximateNumberOfMessages"]
+    url = cloud.environment["SLACKTIDE_DLQ_URL"]
+    answer = cloud.session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return int(answer["Attributes"][names[0]])
+
+
+def run_bad_lines(count: int, cloud: LocalCloud, folder: Path, *, patience: float) -> tuple[Run, list[str]]:
+    """Run a file of bad lines alone, and say what is wrong with its counts and its dead letters."""
+    source = folder / "bad.jsonl"
+    source.write_bytes(b"[]\n" * count)
+    before = count_letters(cloud)
+    run = run_file(source, cloud, name=source.name, patience=patience)
+    problems = [] if run.latest["status"] == "failed" else [f"the batch ended as {run.latest['status']}"]
+    if run.latest["counts"] != {"total": count, "completed": 0, "failed": count}:
+        problems.append(f"the counts are {run.latest['counts']}")
+    if (letters := count_letters(cloud) - before) != count:
+        problems.append(f"{letters} dead letters were sent for {count} lines")
+    return run, problems
 
 
 def take_letters(cloud: LocalCloud) -> Iterator[dict[str, Any]]:
@@ -224,6 +247,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m slacktide_local.scale", description="A big file through the local cloud.")
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--faults", type=int, default=1_000)
+    parser.add_argument("--dead-letters", type=int, metavar="N", help="N bad lines alone, and their dead letters")
     parser.add_argument("--patience", type=float, default=3_600, help="seconds until the batch must have ended")
     arguments = parser.parse_args()
     try:
@@ -232,14 +256,17 @@ def main() -> int:
             tempfile.TemporaryDirectory(prefix="slacktide-scale-") as folder,
             LocalCloud.start(STATE / "scale", engine="instant", parameters=PARAMETERS, report=print) as cloud,
         ):
-            source = Path(folder) / "input.jsonl"
-            file.write(source)
-            run = run_file(source, cloud, name="scale.jsonl", patience=arguments.patience)
-            problems = check_run(run, file, cloud, Path(folder))
+            if arguments.dead_letters:
+                run, problems = run_bad_lines(arguments.dead_letters, cloud, Path(folder), patience=arguments.patience)
+            else:
+                source = Path(folder) / "input.jsonl"
+                file.write(source)
+                run = run_file(source, cloud, name="scale.jsonl", patience=arguments.patience)
+                problems = check_run(run, file, cloud, Path(folder))
     except (ValueError, LocalCloudError) as error:
         print(f"slacktide: {error}", file=sys.stderr)
         return 1
-    show(run, problems, file.lines)
+    show(run, problems, arguments.dead_letters or file.lines)
     return 1 if problems else 0
 
 
