@@ -21,7 +21,7 @@ export __SAM_CLI_APP_DIR := $(CURDIR)/$(BUILDS)/sam
 # The engine's image and where it goes: ECR in your own account (`make image IMAGE=<account>.dkr.ecr.<region>.amazonaws.com/slacktide-transform:0.1.0`).
 IMAGE ?= slacktide-transform:0.1.0
 
-.PHONY: help setup test check up down demo scale bench bench-large image smoke-together clean
+.PHONY: help setup test chaos check up down demo scale bench bench-large image smoke-together clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ $(STAMPS)/together1: $(STATE)/python requirements/together1.txt
 test: setup check ## Set up, check, and run every test
 	$(VENV)/bin/python -m pytest
 
+chaos: setup ## Whole runs in which everything goes wrong at random (SEEDS=50, or SEED=17 to see one again)
+	$(VENV)/bin/python -m pytest tests/chaos $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50))
+
 check: setup ## Lint, format, types, template, and a build for both architectures
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -92,17 +95,19 @@ build-%:
 
 ## The local cloud
 
+# TOGETHER_BASE_URL=... TOGETHER_API_KEY=... connect it to a hosted Batch API; make hands both on by the environment alone.
 up: setup ## Start the local cloud in the background and write .slacktide/local.env
 	@$(VENV)/bin/python -m slacktide_local up
 
 down: ## Stop the local cloud; nothing of it is left
 	@[ ! -f $(STATE)/state.json ] || $(VENV)/bin/python -m slacktide_local down
 
-demo: setup ## Run an example file through the whole system, with real inference on this machine
+demo: setup ## Run an example file through the whole system, hosted (a fake) first, with real inference on this machine
 	@$(VENV)/bin/python -m slacktide_local.demo
 
 scale: setup ## A million lines, a thousand of them bad, through the whole system, without an engine (some 6 minutes)
 	@$(VENV)/bin/python -m slacktide_local.scale
+
 ## Together
 
 # make hands the key on by the environment, whether it was given there or as an argument.

@@ -37,10 +37,15 @@ def test_the_deadline_settles_the_round(world: World) -> None:
     assert world.records.jobs(batch_id)[0].state is JobState.ABANDONED
 
 
-def test_a_wait_ends_at_the_deadline(world: World) -> None:
+def test_a_wait_ends_when_the_last_results_are_given_up_in_time_to_assemble(world: World) -> None:
     batch_id = started(world)
-    world.clock.advance_to(world.records.get_batch(batch_id).deadline - 7)
+    last = world.records.get_batch(batch_id).deadline - world.settings.assembly_reserve // 2
+    world.clock.advance_to(last - 7)
     assert world.follower.follow(batch_id, 300).wait_seconds == 7
+    assert [job.state for job in world.records.jobs(batch_id)] != [JobState.ABANDONED]
+    world.clock.advance_to(last)
+    assert world.follower.follow(batch_id, 7).settled
+    assert [job.state for job in world.records.jobs(batch_id)] == [JobState.ABANDONED]
 
 
 def test_a_batch_without_jobs_is_settled(world: World) -> None:

@@ -251,6 +251,24 @@ class TestDownload:
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
         assert bench.calls("content") == TRIES
 
+    def test_one_answer_that_is_cut_is_not_taken_because_others_failed(self, bench: Bench) -> None:
+        work = bench.start(lines=100)
+        bench.fake.script([{"kind": "status", "call": "content", "status": 500, "times": 2}])
+        bench.fake.script({"kind": "cut", "call": "content", "at": 0.5, "honest": False})
+        with pytest.raises(BackendError):
+            bench.backend.fetch(work, lambda: False)
+        assert fetch(bench, work) == list(range(1, 101))
+
+    @pytest.mark.parametrize("is_last", [True, False])
+    def test_a_page_of_a_gateway_is_no_part_of_the_file(self, bench: Bench, *, is_last: bool) -> None:
+        work = bench.start(lines=100)
+        page = {"kind": "status", "call": "content", "status": 200, "body": "html"}
+        bench.fake.script([page | {"times": TRIES if is_last else 1}])
+        if is_last:
+            with pytest.raises(BackendError):
+                bench.backend.fetch(work, lambda: False)
+        assert fetch(bench, work) == list(range(1, 101))
+
     def test_a_body_shorter_than_said_is_not_accepted(self) -> None:
         whole = line(1) + b"\n" + line(2) + b"\n"
         short = httpx.Response(200, headers={"Content-Length": str(len(whole))}, content=whole[: len(line(1)) + 1])

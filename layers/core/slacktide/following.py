@@ -10,7 +10,7 @@ from slacktide.records import Records
 from slacktide.settings import Settings
 from slacktide.statuses import JobState
 from slacktide.steps import Progress, grow
-from slacktide.timetable import fallback_begins, is_overdue, reserve_begins
+from slacktide.timetable import collecting_ends, fallback_begins, is_overdue, reserve_begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,22 @@ class Follower:
             wait_seconds,
             first=self.settings.wait_first,
             longest=self.settings.wait_longest,
-            ends=[fallback_begins(batch, self.settings), reserve_begins(batch, self.settings), batch.deadline],
+            ends=[
+                fallback_begins(batch, self.settings),
+                reserve_begins(batch, self.settings),
+                collecting_ends(batch, self.settings),
+            ],
             now=now,
         )
         return Progress(settled=settled, wait_seconds=wait)
 
     def _abandon(self, batch: Batch, jobs: list[Job], now: int) -> list[Job]:
-        """Give up what did not end in time; answers the rest. What has ended upstream may be collected until the deadline."""
+        """Give up what did not end in time; answers the rest. What has ended may be collected for half of the reserve."""
         rest: list[Job] = []
         for job in jobs:
-            if now >= batch.deadline:
-                self.records.abandon_job(job, now, batch.deadline, "The deadline passed before it ended.")
+            if now >= collecting_ends(batch, self.settings):
+                reason = "It had not ended, or its results could not be had, when the last time to collect them was over."
+                self.records.abandon_job(job, now, batch.deadline, reason)
             elif job.fallback and job.state is not JobState.ENDED and now >= reserve_begins(batch, self.settings):
                 reason = f"It was not confirmed in time that it had ended, so {job.fallback} did not run its lines."
                 self.records.abandon_job(job, now, batch.deadline, reason)

@@ -19,6 +19,11 @@ def fallback_begins(batch: Batch, settings: Settings) -> int:
     return end - min(settings.fallback_time, max(0, end - batch.begins_at) // 2)
 
 
+def collecting_ends(batch: Batch, settings: Settings) -> int:
+    """When a job that has not settled is given up: half of the reserve is left for assembling. Unix seconds."""
+    return batch.deadline - settings.assembly_reserve // 2
+
+
 def must_end_by(batch: Batch, job: Job, settings: Settings) -> int:
     """When a job is stopped: at the cut-off where another backend takes over, else when the reserve begins. Unix seconds."""
     return fallback_begins(batch, settings) if job.fallback else reserve_begins(batch, settings)
@@ -39,7 +44,7 @@ def next_wait(batch: Batch, job: Job, settings: Settings, now: int, wait_seconds
 
     `at_least` is what a backend asked for.
     """
-    ends = [must_end_by(batch, job, settings), reserve_begins(batch, settings), batch.deadline]
+    ends = [must_end_by(batch, job, settings), reserve_begins(batch, settings), collecting_ends(batch, settings)]
     if job.asked_at is not None and job.upstream_id is None:
         ends.append(job.asked_at + settings.settle_window)
     return grow(

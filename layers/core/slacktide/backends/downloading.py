@@ -40,6 +40,7 @@ class Download:
     base: int = field(init=False)  # where the file begins in the spool
     kept: int = 0  # bytes of the file that lie in the bucket
     total: int | None = None  # bytes of the whole file, where the upstream says so
+    short: list[int | None] = field(default_factory=list[int | None])  # the sizes of answers that came whole and lack their end
     started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,9 +57,11 @@ class Download:
                 if not self._receive(is_late):
                     self._keep(1)
                     return False
-                if self._is_whole(is_last=failures + 1 == TRIES):
+                if self._is_whole():
                     return self._end_line()
                 problem = BackendError(f"{self.upstream.name} sends results that are cut short")
+                if self._size == self.total:  # all that was announced came, and is not the file: nothing to go on from
+                    self._start_again()
             except (NoAnswerError, NotSentError) as error:
                 problem = error
             failures = failures + 1 if self._size <= before else 1
@@ -82,7 +85,8 @@ class Download:
             is_useless = status == 206 and "Content-Encoding" in response.headers  # a part of what was encoded as a whole
             if status == 416 or is_useless:
                 self._start_again()
-            if status not in {200, 206} or is_useless:
+            is_page = response.headers.get("Content-Type", "").startswith("text/html")  # of a gateway, with a status that lies
+            if status not in {200, 206} or is_useless or is_page:
                 raise NoAnswerError(f"{self.upstream.name} does not give out the results (HTTP {status})")
             self._begin(response)
             for block in response.iter_bytes():
@@ -108,16 +112,17 @@ class Download:
         self.spool.seek(self.base)
         self.kept = 0
 
-    def _is_whole(self, *, is_last: bool) -> bool:
+    def _is_whole(self) -> bool:
         """Whether the file has the size that was said, and its last line an end.
 
-        One that comes whole and still lacks its end is taken as it is at the last try: what is not there, is lost there.
+        One that comes TRIES times of the same size and still lacks its end is taken as it is: what is not there, is lost there.
         """
         if self.total is not None and self._size != self.total:
             return False
         if self._ends_well() and self._size >= (self.listed or 0):
             return True
-        if is_last and self.total is not None:
+        self.short.append(self.total)
+        if self.total is not None and self.short.count(self.total) == TRIES:
             logger.warning("upstream_results_cut_short", backend=self.upstream.name)
             return True
         return False
