@@ -15,6 +15,7 @@ from slacktide_local.build import build_template, host_parameters
 from slacktide_local.deployment import deploy_template
 from slacktide_local.environment import Credentials, client_environment, write_environment
 from slacktide_local.events import collect_events
+from slacktide_local.hosted import Hosted, store_key
 from slacktide_local.ministack import health_url, ministack_command, ministack_environment
 from slacktide_local.network import LOOPBACK, find_free_ports, wait_until_healthy
 from slacktide_local.processes import start_process
@@ -27,7 +28,7 @@ STACK = "slacktide"
 MINISTACK, SAGEMAKER = "ministack", "sagemaker"  # the processes, and their logs
 
 Engine = Literal["llama", "scripted"]
-_ENGINE_MODULES: dict[Engine, str] = {"llama": "slacktide_local.engine", "scripted": "slacktide_local.scripted_engine"}
+ENGINE_MODULES: dict[Engine, str] = {"llama": "slacktide_local.engine", "scripted": "slacktide_local.scripted_engine"}
 _SLOTS = 4  # requests that the local engine answers at once
 
 
@@ -54,6 +55,7 @@ class StartOptions:
 
     template: Path
     engine: Engine
+    hosted: Hosted | None
     parameters: Mapping[str, str]
     wait_scale: float
     is_detached: bool
@@ -72,6 +74,7 @@ class Start:
             sagemaker_url=f"http://{LOOPBACK}:{self._sagemaker_port}",
             credentials=Credentials.create(),
             engine=options.engine,
+            hosted=options.hosted.base_url if options.hosted else None,
         )
 
     def run(self) -> CloudState:
@@ -104,7 +107,7 @@ class Start:
 
     def _start_sagemaker(self) -> None:
         python = shlex.quote(sys.executable)
-        engine = f"{python} -m {_ENGINE_MODULES[self._options.engine]} --port {{port}}"
+        engine = f"{python} -m {ENGINE_MODULES[self._options.engine]} --port {{port}}"
         options = {
             "--port": str(self._sagemaker_port),
             "--s3-endpoint": self._state.endpoint,
@@ -141,10 +144,11 @@ class Start:
 
     def _deploy(self, built: Path) -> None:
         session = EmulatorSession(self._state.endpoint, self._state.credentials)
+        connection = store_key(self._options.hosted, session) if self._options.hosted else {}
         outputs = deploy_template(
             built,
             stack=STACK,
-            parameters=self._options.parameters,
+            parameters={**connection, **self._options.parameters},
             defaults={**host_parameters(), **LOCAL_PARAMETERS},
             session=session,
         )
