@@ -27,10 +27,16 @@ class Response(msgspec.Struct, frozen=True):
 class ResultLine(msgspec.Struct, frozen=True):
     """One line of an output or error file."""
 
+    id: str  # <batch id>.<round>.<line>; round 0 is validation
     line: int
     custom_id: str | None
     response: Response | None = None
     error: ErrorDetail | None = None
+
+    @property
+    def round(self) -> int:
+        """The round that the line's end is from."""
+        return int(self.id.split(".")[1])
 
 
 def read_results(path: Path) -> list[ResultLine]:

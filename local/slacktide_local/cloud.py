@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from slacktide_local.errors import NotRunningError
+from slacktide_local.hosted import Hosted
 from slacktide_local.network import is_healthy
 from slacktide_local.session import EmulatorSession
 from slacktide_local.start import ROOT, Engine, Start, StartOptions, health_urls
@@ -30,6 +31,7 @@ class LocalCloud:
         state_dir: Path,
         *,
         engine: Engine = "llama",
+        hosted: Hosted | None = None,
         parameters: Mapping[str, str] | None = None,
         wait_scale: float = 0.05,
         template: Path = ROOT / "template.yaml",
@@ -38,12 +40,13 @@ class LocalCloud:
     ) -> Self:
         """Start a local cloud and deploy the template onto it; what an earlier one left in the folder is cleared first.
 
-        `parameters` are the template's, over the local ones. `wait_scale` shortens the waits of the state machines.
+        `hosted` connects the stack to a hosted Batch API. `parameters` are the template's, over the local ones. `wait_scale`
+        shortens the waits of the state machines.
         A detached cloud outlives this process; any other ends with it, however it ends.
         Raises LocalCloudError when it does not come up; then nothing is left running.
         """
         directory = StateDirectory(state_dir)
-        options = StartOptions(template, engine, parameters or {}, wait_scale, is_detached, report)
+        options = StartOptions(template, engine, hosted, parameters or {}, wait_scale, is_detached, report)
         with directory.locked():
             directory.clear(directory.read())
             try:

@@ -1,4 +1,7 @@
-"""`make demo`: an example file through the whole system here, with real inference; then all is stopped."""
+"""`make demo`: an example file through the whole system here, with real inference; then all is stopped.
+
+A fake of the hosted Batch API runs the first round and leaves part of it undone; the stand-in's GPUs run the rest.
+"""
 
 import argparse
 import os
@@ -9,15 +12,20 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from slacktide_local.accounting import find_unaccounted, read_queue, read_results, split_lines
 from slacktide_local.cloud import LocalCloud
 from slacktide_local.errors import LocalCloudError
-from slacktide_local.start import ROOT, STATE, Engine, check_engine
-from slacktide_local.summary import Outcome, show_summary
+from slacktide_local.fake_hosted import start_fake_hosted
+from slacktide_local.start import ENGINE_MODULES, ROOT, STATE, Engine, check_engine
+from slacktide_local.summary import JobReceipt, Outcome, show_summary
 
 RESULTS = ROOT / "results" / "demo"
+MODELS = ROOT / "examples" / "models.toml"  # gives the local model a hosted backend
+MODELS_KEY = "config/models.toml"
+BOTH = {"together", "sagemaker"}
 
 
 def main() -> int:
@@ -46,15 +54,20 @@ def run_demo(file: Path, *, engine: Engine, console: Console) -> list[str]:
         console.print(f"[dim]·[/] {message}", highlight=False, soft_wrap=True)
 
     begin = time.monotonic()
-    with LocalCloud.start(STATE / "demo", engine=engine, report=report) as cloud:
-        report(f"Ready after {time.monotonic() - begin:.0f} s")
+    fake = start_fake_hosted(STATE / "demo-hosted", engine_module=ENGINE_MODULES[engine])
+    with fake as upstream, LocalCloud.start(STATE / "demo", engine=engine, hosted=upstream.hosted, report=report) as cloud:
+        cloud.session.client("s3").put_object(
+            Bucket=cloud.environment["SLACKTIDE_BUCKET"], Key=MODELS_KEY, Body=MODELS.read_bytes()
+        )
+        upstream.wait()
+        report(f"Ready after {time.monotonic() - begin:.0f} s. Hosted backend: a fake Together at {upstream.url}")
         if RESULTS.exists():
             shutil.rmtree(RESULTS)
         exit_code = drop_file(file, cloud)
         outcome = read_outcome(file, cloud, seconds=time.monotonic() - begin)
         problems = find_problems(outcome, exit_code)
         show_summary(console, outcome, problems)
-    report("The local cloud is stopped")
+    report("The local cloud and the fake Together are stopped")
     return problems
 
 
@@ -74,11 +87,18 @@ def read_outcome(file: Path, cloud: LocalCloud, *, seconds: float) -> Outcome:
         requests=split_lines(file.read_bytes()),
         output=read_results(RESULTS / "output.jsonl"),
         errors=read_results(RESULTS / "errors.jsonl"),
+        jobs=msgspec.json.decode((RESULTS / "receipt.json").read_bytes(), type=Receipt).jobs,
         dead_letters=read_queue(sqs, cloud.environment["SLACKTIDE_DLQ_URL"]),
         events=read_queue(sqs, cloud.environment["SLACKTIDE_EVENTS_QUEUE_URL"]),
         folder=RESULTS.relative_to(ROOT),
         seconds=seconds,
     )
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What of the receipt the summary shows."""
+
+    jobs: list[JobReceipt]
 
 
 def find_problems(outcome: Outcome, exit_code: int) -> list[str]:
@@ -87,6 +107,8 @@ def find_problems(outcome: Outcome, exit_code: int) -> list[str]:
     problems = find_unaccounted(len(outcome.requests), output=outcome.output, errors=outcome.errors, dead_letters=lines)
     if not outcome.output:
         problems.append("no request was answered")
+    if missing := BOTH - {job.backend for job in outcome.jobs if job.completed}:
+        problems.append(f"nothing was answered by {', '.join(sorted(missing))}")
     if exit_code != 0:
         problems.append(f"`slacktide run` ended with exit code {exit_code}")
     return problems

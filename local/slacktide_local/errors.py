@@ -4,6 +4,7 @@ LocalCloudError
 ├── StartFailedError      a process of it ended, or did not answer
 ├── BuildFailedError      `sam build` failed
 ├── DeployFailedError     the stack was refused or did not come up
+├── NotConnectedError     the hosted backend that was asked for cannot be used
 └── NotRunningError       there is none in this state directory, or it is ill
 """
 
@@ -29,6 +30,10 @@ class BuildFailedError(LocalCloudError):
 
 class DeployFailedError(LocalCloudError):
     """CloudFormation refused the template, or a resource of it failed."""
+
+
+class NotConnectedError(LocalCloudError):
+    """The local cloud cannot be connected to the hosted backend that was asked for."""
 
 
 class NotRunningError(LocalCloudError):

@@ -15,6 +15,7 @@ from slacktide_local.build import build_template, host_parameters
 from slacktide_local.deployment import deploy_template
 from slacktide_local.environment import Credentials, client_environment, write_environment
 from slacktide_local.events import collect_events
+from slacktide_local.hosted import Hosted, store_key
 from slacktide_local.ministack import health_url, ministack_command, ministack_environment
 from slacktide_local.network import LOOPBACK, find_free_ports, wait_until_healthy
 from slacktide_local.processes import start_process
@@ -27,7 +28,7 @@ STACK = "slacktide"
 MINISTACK, SAGEMAKER = "ministack", "sagemaker"  # the processes, and their logs
 
 Engine = Literal["llama", "scripted", "instant"]
-_ENGINE_MODULES: dict[Engine, str] = {"llama": "slacktide_local.engine", "scripted": "slacktide_local.scripted_engine"}
+ENGINE_MODULES: dict[Engine, str] = {"llama": "slacktide_local.engine", "scripted": "slacktide_local.scripted_engine"}
 _INSTANT = "slacktide_local.instant_container"  # stands for container and engine at once
 _SLOTS = 4  # requests that the local engine answers at once
 
@@ -55,6 +56,7 @@ class StartOptions:
 
     template: Path
     engine: Engine
+    hosted: Hosted | None
     parameters: Mapping[str, str]
     wait_scale: float
     is_detached: bool
@@ -73,6 +75,7 @@ class Start:
             sagemaker_url=f"http://{LOOPBACK}:{self._sagemaker_port}",
             credentials=Credentials.create(),
             engine=options.engine,
+            hosted=options.hosted.base_url if options.hosted else None,
         )
 
     def run(self) -> CloudState:
@@ -139,10 +142,11 @@ class Start:
 
     def _deploy(self, built: Path) -> None:
         session = EmulatorSession(self._state.endpoint, self._state.credentials)
+        connection = store_key(self._options.hosted, session) if self._options.hosted else {}
         outputs = deploy_template(
             built,
             stack=STACK,
-            parameters=self._options.parameters,
+            parameters={**connection, **self._options.parameters},
             defaults={**host_parameters(), **LOCAL_PARAMETERS},
             session=session,
         )
@@ -164,9 +168,9 @@ class Start:
 def container_options(engine: Engine) -> list[str]:
     """Return the stand-in's options about the container, with an engine in it."""
     python = shlex.quote(sys.executable)
-    if engine not in _ENGINE_MODULES:
+    if engine not in ENGINE_MODULES:
         return ["--container-command", f"{python} -m {_INSTANT}"]
-    variables = {"ENGINE_COMMAND": f"{python} -m {_ENGINE_MODULES[engine]} --port {{port}}", "MAX_IN_FLIGHT": str(_SLOTS)}
+    variables = {"ENGINE_COMMAND": f"{python} -m {ENGINE_MODULES[engine]} --port {{port}}", "MAX_IN_FLIGHT": str(_SLOTS)}
     named = [word for name, value in variables.items() for word in ("--container-env", f"{name}={value}")]
     return ["--container-command", f"{python} -m slacktide_transform serve", *named]
 

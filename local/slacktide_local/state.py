@@ -21,6 +21,7 @@ class CloudState(msgspec.Struct, frozen=True):
     sagemaker_url: str
     credentials: Credentials
     engine: str
+    hosted: str | None = None  # the base URL of the hosted backend; the key is nowhere in this record
     phase: Literal["starting", "ready"] = "starting"
     processes: tuple[Process, ...] = ()
     outputs: Mapping[str, str] = {}

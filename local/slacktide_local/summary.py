@@ -1,6 +1,6 @@
 """The end of the demo, for a person: what was asked and answered, what was wrong, and what to try next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,25 @@ from rich.text import Text
 
 from slacktide_local.accounting import ResultLine
 
+NAMES = {"together": "the hosted backend", "sagemaker": "own GPUs (a stand-in for SageMaker)"}
+FAKE = (
+    "The hosted backend was a fake Together on this machine (docs/fake-together.md). By its script two lines of a batch fail, "
+    "and it expires when 60 % of it is done; the engine that answered is the same as behind the GPUs' stand-in."
+)
 _SHOWN = 12  # rows of the table of answers
 _LONGEST = 160  # characters of a question or an answer that are shown
+
+
+class JobReceipt(msgspec.Struct, frozen=True):
+    """What the receipt says of one job."""
+
+    round: int
+    backend: str
+    endpoint: str
+    requests: int
+    completed: int | None
+    seconds: int | None
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,7 @@ class Outcome:
     requests: Sequence[bytes]
     output: Sequence[ResultLine]
     errors: Sequence[ResultLine]
+    jobs: Sequence[JobReceipt]
     dead_letters: Sequence[Mapping[str, Any]]
     events: Sequence[Mapping[str, Any]]
     folder: Path
@@ -33,6 +51,7 @@ class Outcome:
 def show_summary(console: Console, outcome: Outcome, problems: Sequence[str]) -> None:
     """Print the whole summary."""
     _show_answers(console, outcome)
+    _show_jobs(console, outcome)
     _show_errors(console, outcome)
     _show_queues(console, outcome)
     _show_counts(console, outcome, problems)
@@ -64,14 +83,45 @@ def _show_answers(console: Console, outcome: Outcome) -> None:
     table.add_column("request", ratio=1)
     table.add_column("answer", ratio=1, style="green")
     table.add_column("tokens", justify="right")
+    table.add_column("by")
+    backends = {job.round: job.backend for job in outcome.jobs}  # the demo has one model, so each round has one backend
     for result in _spread(outcome.output, _SHOWN):
         usage = result.response.body.get("usage") if result.response else None
         question = find_question(outcome.requests[result.line - 1])
         tokens = str((usage or {}).get("total_tokens", ""))
-        table.add_row(str(result.line), Text(_shorten(question)), Text(_shorten(find_answer(result))), tokens)
+        answer = Text(_shorten(find_answer(result)))
+        table.add_row(str(result.line), Text(_shorten(question)), answer, tokens, backends.get(result.round, "?"))
     console.print(table)
     if len(outcome.output) > _SHOWN:
         console.print(f"… {_SHOWN} of {len(outcome.output)}; all of them are in output.jsonl", style="dim")
+
+
+def _show_jobs(console: Console, outcome: Outcome) -> None:
+    table = Table(title="Where the lines ran (receipt.json)", title_justify="left", title_style="bold", expand=True)
+    for name in ("round", "backend", "endpoint", "lines", "answered"):
+        table.add_column(name, justify="right" if name in {"round", "lines", "answered"} else "left")
+    table.add_column("how it ended", ratio=1)
+    for job in outcome.jobs:
+        row = (str(job.round), job.backend, job.endpoint, str(job.requests), str(job.completed or 0))
+        table.add_row(*row, Text(job.reason or "completed"))
+    console.print(table)
+    rounds = sorted({result.round for result in outcome.output})
+    for number in rounds:
+        (backend, *_) = [job.backend for job in outcome.jobs if job.round == number]
+        lines = format_lines(result.line for result in outcome.output if result.round == number)
+        console.print(f"Round {number}, {NAMES.get(backend, backend)}: lines {lines}", highlight=False)
+    console.print(FAKE, style="dim", highlight=False)
+
+
+def format_lines(lines: Iterable[int]) -> str:
+    """Return line numbers in rising order as ranges: `1-4, 7`."""
+    ranges: list[tuple[int, int]] = []
+    for line in sorted(lines):
+        if ranges and ranges[-1][1] == line - 1:
+            ranges[-1] = (ranges[-1][0], line)
+        else:
+            ranges.append((line, line))
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def _show_errors(console: Console, outcome: Outcome) -> None:
@@ -90,7 +140,8 @@ def _show_queues(console: Console, outcome: Outcome) -> None:
     console.print(letters, style="bold")
     if outcome.dead_letters:
         console.print("The first one:", JSON(msgspec.json.encode(outcome.dead_letters[0]).decode(), indent=None))
-    steps = sorted(outcome.events, key=lambda event: event["detail"]["data"]["sequence"])
+    changes = [event for event in outcome.events if "sequence" in event["detail"]["data"]]  # others tell of a job
+    steps = sorted(changes, key=lambda event: event["detail"]["data"]["sequence"])
     console.print("Notifications: ", style="bold", end="")
     console.print(" → ".join(str(event["detail-type"]).removeprefix("Batch ") for event in steps) or "none")
 

@@ -1,4 +1,4 @@
-"""A local cloud with a scripted engine, shared by all tests of this folder."""
+"""A local cloud with a scripted engine and a fake Together, shared by all tests of this folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,13 +6,34 @@ from pathlib import Path
 import pytest
 
 from e2e.stack import Stack
+from fake_together.server_process import KEY, Server, run_server
+from slacktide_fake_together import Settings
 from slacktide_local.cloud import LocalCloud
+from slacktide_local.hosted import Hosted
+
+HOSTED_MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+PARAMETERS = {
+    # A validator that was killed is followed by another after 21 s, not after 16 minutes.
+    "ValidateTimeoutSeconds": "5",
+    "InputVisibilitySeconds": "21",
+    # By the shipped table the hosted model has the route together, together, sagemaker.
+    "TransformModels": f"HuggingFaceTB/SmolLM2-135M-Instruct,{HOSTED_MODEL}",
+    "SettleWindowSeconds": "4",
+    # No model goes there; but the statements of the roles for its key are written only with one.
+    "OpenaiApiKeyArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:slacktide/openai",
+}
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def upstream() -> Iterator[Server]:
+    """The fake Together that the stack takes for the real one."""
+    with run_server(Settings(keys=(KEY,))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, upstream: Server) -> Iterator[Stack]:
     directory: Path = tmp_path_factory.mktemp("cloud")
-    # A validator that was killed is followed by another after 21 s, not after 16 minutes.
-    parameters = {"ValidateTimeoutSeconds": "5", "InputVisibilitySeconds": "21"}
-    with LocalCloud.start(directory, engine="scripted", parameters=parameters) as cloud:
+    hosted = Hosted(f"{upstream.url}/v1", KEY)
+    with LocalCloud.start(directory, engine="scripted", hosted=hosted, parameters=PARAMETERS) as cloud:
         yield Stack(cloud)

@@ -180,7 +180,8 @@ class Stack:
         for message in answer.get("Messages", []):
             body = json.loads(message["Body"])
             of = body["batch_id"] if "batch_id" in body else body["detail"]["data"]["batch_id"]
-            self.messages[f"{queue} {of}"].append(body)
+            if "line" in body or "sequence" in body["detail"]["data"]:  # others tell of a job
+                self.messages[f"{queue} {of}"].append(body)
             self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         found = self.messages[f"{queue} {batch_id}"]
         return len({body.get("line") or body["detail"]["data"]["sequence"] for body in found})

@@ -175,7 +175,8 @@ signal.pause()
 def run_verb(verb: str, state_dir: Path) -> subprocess.CompletedProcess[str]:
     options = ["--state-dir", str(state_dir), "--template", str(TEMPLATE), "--engine", "scripted"]
     command = [sys.executable, "-m", "slacktide_local", verb, *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TOGETHER_")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 def read_processes(state_dir: Path) -> tuple[Process, ...]:

@@ -6,11 +6,11 @@ from slacktide_local.accounting import ErrorDetail, Response, ResultLine, find_u
 
 
 def answers(*lines: int) -> list[ResultLine]:
-    return [ResultLine(line=line, custom_id=str(line), response=Response(200, {})) for line in lines]
+    return [ResultLine(id=f"batch_x.1.{line}", line=line, custom_id=str(line), response=Response(200, {})) for line in lines]
 
 
 def faults(*lines: int) -> list[ResultLine]:
-    return [ResultLine(line=line, custom_id=None, error=ErrorDetail("c", "m")) for line in lines]
+    return [ResultLine(id=f"batch_x.1.{line}", line=line, custom_id=None, error=ErrorDetail("c", "m")) for line in lines]
 
 
 def test_a_whole_account_has_no_problems_and_repeated_dead_letters_are_fine() -> None:
@@ -32,6 +32,10 @@ def test_a_whole_account_has_no_problems_and_repeated_dead_letters_are_fine() ->
 def test_each_gap_is_named(output: list[int], errors: list[int], dead_letters: list[int], problem: str) -> None:
     found = find_unaccounted(3, output=answers(*output), errors=faults(*errors), dead_letters=dead_letters)
     assert found == [problem]
+
+
+def test_a_lines_round_is_part_of_its_id() -> None:
+    assert [ResultLine(id=f"batch_x.{number}.7", line=7, custom_id=None).round for number in (0, 12)] == [0, 12]
 
 
 def test_lines_end_at_line_feeds_only() -> None:

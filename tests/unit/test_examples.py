@@ -10,7 +10,7 @@ from slacktide.codes import Code
 from slacktide.duplicates import CustomIds
 from slacktide.faults import Fault
 from slacktide.lines import read_lines
-from slacktide.models import shipped_models
+from slacktide.models import read_override, shipped_models
 from slacktide.validation import Checker
 from slacktide_cli.models import rewrite_models
 
@@ -115,3 +115,13 @@ def test_the_check_sees_a_change_of_one_line(change: Callable[[bytes], bytes], n
     lines = read("demo")
     lines[number - 1] = change(lines[number - 1])
     assert find_faults(lines).get(number) == code
+
+
+def test_the_example_rows_put_the_local_model_at_a_hosted_backend_first_and_leave_the_others() -> None:
+    table = read_override((EXAMPLES / "models.toml").read_bytes(), MODELS)
+    model = table.find("smollm2")
+
+    assert model is not None
+    assert model.id == LOCAL_MODEL
+    assert model.route == ["together", "sagemaker", "sagemaker"]
+    assert table.ids == MODELS.ids
