@@ -19,8 +19,6 @@ PARAMETERS = {
     # By the shipped table the hosted model has the route together, together, sagemaker.
     "TransformModels": f"HuggingFaceTB/SmolLM2-135M-Instruct,{HOSTED_MODEL}",
     "SettleWindowSeconds": "4",
-    # No model goes there; but the statements of the roles for its key are written only with one.
-    "OpenaiApiKeyArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:slacktide/openai",
 }
 
 

@@ -17,8 +17,15 @@ from slacktide_local.start import STACK
 
 STATEMENTS = written_statements()
 ENFORCED = [it for it in STATEMENTS if any(removals(it))]
-# With weights, so that the statement that depends on them is deployed too.
-PARAMETERS = {"TransformModelDataUri": "s3://weights/models"}
+# With weights and keys, so that the statements that depend on them are deployed too. No line goes to a hosted backend.
+NOWHERE = "http://127.0.0.1:9/v1"
+PARAMETERS = {
+    "TransformModelDataUri": "s3://weights/models",
+    "TogetherApiKeyArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:together",
+    "TogetherBaseUrl": NOWHERE,
+    "OpenaiApiKeyArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai",
+    "OpenaiBaseUrl": NOWHERE,
+}
 DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 FORBIDDEN_HEAD = "(403) when calling the HeadObject operation"  # its answer has no body, so no action
 
