@@ -59,3 +59,24 @@ def test_what_does_not_fit_is_refused() -> None:
         _ = Bitmap(8) | Bitmap(9)
     with pytest.raises(TypeError):
         hash(Bitmap(1))
+
+
+@given(st.sets(st.integers(1, 300), min_size=1), st.sets(st.integers(1, 300)))
+def test_many_lines_at_once_are_those_added_one_by_one(lines: set[int], before: set[int]) -> None:
+    one_by_one, at_once = Bitmap(300), Bitmap(300)
+    for line in before:
+        one_by_one.add(line)
+        at_once.add(line)
+    for line in lines:
+        one_by_one.add(line)
+    at_once.add_all(sorted(lines))
+    assert at_once == one_by_one
+    at_once.add_range(min(lines), max(lines))
+    assert list(at_once.between(min(lines), max(lines))) == list(range(min(lines), max(lines) + 1))
+    assert at_once - at_once.between(min(lines), max(lines)) == one_by_one - one_by_one.between(min(lines), max(lines))
+
+
+def test_a_range_makes_room_for_itself() -> None:
+    bitmap = Bitmap(0)
+    bitmap.add_range(7, 17)
+    assert (bitmap.size, list(bitmap)) == (17, list(range(7, 18)))

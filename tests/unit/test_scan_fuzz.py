@@ -119,7 +119,9 @@ def test_what_is_accepted_at_once_would_be_accepted_alone(lines: list[bytes]) ->
             continue
         alone = [checker.check(Line(number, line, len(line))) for number, line in enumerate(lines, 1)]
         assert [type(outcome) for outcome in alone] == [Request] * len(lines), lines
-        found = [(plain.endpoint, custom_id, model) for custom_id, model in zip(plain.custom_ids, plain.models, strict=True)]
+        found = [
+            (plain.endpoint, custom_id, plain.models[name]) for custom_id, name in zip(plain.custom_ids, plain.names, strict=True)
+        ]
         assert found == [
             (outcome.endpoint, outcome.custom_id, outcome.model) for outcome in alone if isinstance(outcome, Request)
         ]
@@ -131,4 +133,4 @@ def test_usual_lines_are_checked_at_once(name: str) -> None:
     """Otherwise nothing would be wrong, but slow."""
     plain = PlainChecker(CHECKER).check([PLAIN[name].replace(b'"id"', b'"%d"' % number) + b"\n" for number in range(9)])
     assert plain is not None
-    assert len(plain.models) == 9
+    assert len(plain.lines) == 9

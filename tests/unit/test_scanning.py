@@ -1,5 +1,6 @@
 """The scan hands every line to its sink once, in order, and knows what the sink need not keep."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -85,3 +86,17 @@ def test_every_bitmap_has_the_size_of_the_file() -> None:
 def test_a_file_without_lines_is_nothing() -> None:
     scanned, sink = scan(b"\n\n")
     assert (scanned.total, scanned.groups, sink.ids) == (0, [], [])
+
+
+def test_groups_are_numbered_in_the_order_of_their_first_lines_also_when_many_lines_are_checked_at_once() -> None:
+    """So a scan that is done again finds the same groups, whatever order sets have in its process."""
+    models = ["Qwen/QwQ-32B", "smollm2", "deepseek-ai/DeepSeek-V3", MODEL]
+    scanned, sink = scan(jsonl(*[request(str(number), model=models[number % 4]) for number in range(40)]))
+    found = [(group.name, group.model, list(group.members)) for group in scanned.groups]
+    assert found == [
+        ("g1", "Qwen/QwQ-32B", list(range(1, 41, 4))),
+        ("g2", MODEL, list(range(2, 41, 2))),
+        ("g3", "deepseek-ai/DeepSeek-V3", list(range(3, 41, 4))),
+    ]
+    assert dict(sink.requests).keys() == {"g1", "g2", "g3"}
+    assert [json.loads(text)["custom_id"] for _, text in sorted(sink.texts)] == [str(number) for number in range(40)]

@@ -1,6 +1,6 @@
 """A set of line numbers, one bit each: 125 KB for a million lines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 
@@ -28,11 +28,21 @@ class Bitmap:
 
     def add_range(self, first: int, last: int) -> None:
         """Put the lines from `first` to `last` in, and make room for them."""
+        self._add_bits((1 << (last - first + 1)) - 1, first, last)
+
+    def add_all(self, lines: Sequence[int]) -> None:
+        """Put rising lines in, which lie close together, and make room for them."""
+        first, last = lines[0], lines[-1]
+        bits = 0
+        for line in lines:
+            bits |= 1 << (line - first)
+        self._add_bits(bits, first, last)
+
+    def _add_bits(self, bits: int, first: int, last: int) -> None:
         self.grow(last)
         start, end = (first - 1) >> 3, (last + 7) >> 3  # bytes
-        lines = ((1 << (last - first + 1)) - 1) << ((first - 1) & 7)
-        bits = int.from_bytes(self._bits[start:end], "little") | lines
-        self._bits[start:end] = bits.to_bytes(end - start, "little")
+        both = int.from_bytes(self._bits[start:end], "little") | bits << ((first - 1) & 7)
+        self._bits[start:end] = both.to_bytes(end - start, "little")
 
     def grow(self, size: int) -> None:
         """Make room for lines up to `size`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 LONGEST_LINE = 10_000_000  # bytes; the hosted side's limit for one request
+ENOUGH_LINES, ENOUGH_BYTES = 128, 1 << 18  # of a chunk
 BOM = b"\xef\xbb\xbf"
 SPARE = len(BOM) + len(b"\r\n")  # what may stand around the content
 
@@ -47,7 +48,7 @@ def read_lines(blocks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator
 def read_chunks(blocks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[Chunk | Line]:
     """The same lines, as many at once as a block completes; a line that is too long comes by itself."""
     number, blanks = 1, 0
-    for pieces in _split(blocks, longest):
+    for pieces in _gather(_split(blocks, longest)):
         if isinstance(pieces, int):
             yield from _blank_chunk(number, blanks)
             yield Line(number + blanks, None, pieces)
@@ -90,6 +91,23 @@ def _cut_long(chunk: Chunk, longest: int) -> Iterator[Chunk | Line]:
 def _blank_chunk(number: int, count: int) -> Iterator[Chunk]:
     if count:
         yield Chunk(number, [b"\n"] * count)
+
+
+def _gather(split: Iterable[list[bytes] | int]) -> Iterator[list[bytes] | int]:
+    """The same, but not few short lines at a time: what is done for each chunk has its price."""
+    gathered: list[bytes] = []
+    size = 0
+    for pieces in split:
+        if isinstance(pieces, list):
+            gathered += pieces
+            size += sum(map(len, pieces))
+        if gathered and (isinstance(pieces, int) or len(gathered) >= ENOUGH_LINES or size >= ENOUGH_BYTES):
+            yield gathered
+            gathered, size = [], 0
+        if isinstance(pieces, int):
+            yield pieces
+    if gathered:
+        yield gathered
 
 
 def _split(blocks: Iterable[bytes], longest: int) -> Iterator[list[bytes] | int]:

@@ -22,7 +22,7 @@ from slacktide.bodies import CHAT, COMPLETIONS, EMBEDDINGS, PARAMETERS
 from slacktide.models import Model
 from slacktide.validation import LONGEST_BODY, LONGEST_CUSTOM_ID, Checker
 
-_NUMBERS = (
+_NUMBERS = (  # the first two are held against the model's window
     "max_tokens",
     "max_completion_tokens",
     "temperature",
@@ -37,7 +37,6 @@ _NUMBERS = (
     "top_logprobs",
     "stream",
 )
-_WINDOW = ("max_tokens", "max_completion_tokens")
 
 
 class _Strict(Struct, forbid_unknown_fields=True, gc=False):
@@ -83,7 +82,8 @@ class PlainRequests:
 
     endpoint: str
     custom_ids: tuple[str, ...]
-    models: list[Model]
+    names: tuple[str, ...]  # of the models, as the lines have them
+    models: dict[str, Model]
     lines: list[bytes]
     text: bytes
 
@@ -115,7 +115,7 @@ class PlainChecker:
         if UNSET in urls and endpoint != (self.checker.endpoint or CHAT):
             return None
         models = self._resolve(names, endpoint)
-        if models is None or not _fits_windows(models, numbers) or True in numbers[_NUMBERS.index("stream")]:
+        if models is None or not _fits_windows(models.values(), numbers[:2]) or True in numbers[_NUMBERS.index("stream")]:
             return None
         given = [len(column) - column.count(UNSET) for column in (methods, urls, users, stops, formats, *numbers)]
         tokens = sum(2 * count for count in given[:4]) + 3 * given[4] + sum(given[5:])
@@ -127,13 +127,15 @@ class PlainChecker:
             tokens += 7 * len(lines)
         texts = chain(custom_ids, inputs, (text for text in chain(users, stops) if text is not UNSET))
         text = b"".join(lines)
-        if not "".join(custom_ids).isprintable() or max(map(len, lines)) > LONGEST_BODY or not _fits_marks(text, tokens, texts):
+        if len(text) > LONGEST_BODY and max(map(len, lines)) > LONGEST_BODY:
             return None
-        return PlainRequests(endpoint, custom_ids, models, lines, text)
+        if not "".join(custom_ids).isprintable() or not _fits_marks(text, tokens, texts):
+            return None
+        return PlainRequests(endpoint, custom_ids, names, models, lines, text)
 
-    def _resolve(self, names: tuple[str, ...], endpoint: str) -> list[Model] | None:
+    def _resolve(self, names: tuple[str, ...], endpoint: str) -> dict[str, Model] | None:
         known: dict[str, Model] = {}
-        for name in set(names):
+        for name in sorted(set(names), key=names.index):  # groups are numbered in the order of their first lines
             key = name, endpoint
             if key not in self._models:
                 model = self.checker.resolve_model(name, endpoint)
@@ -142,21 +144,21 @@ class PlainChecker:
             if model is None:
                 return None
             known[name] = model
-        return [known[name] for name in names]
+        return known
 
 
-def _fits_windows(models: list[Model], numbers: list[tuple[Any, ...]]) -> bool:
+def _fits_windows(models: Iterable[Model], limits: list[tuple[Any, ...]]) -> bool:
     """Whether nobody asks for more tokens than the smallest window among the models holds."""
-    windows = [model.context for model in {model.id: model for model in models}.values() if model.context is not None]
-    asked = {count for name in _WINDOW for count in numbers[_NUMBERS.index(name)]} - {UNSET}
+    windows = [model.context for model in models if model.context is not None]
+    asked = set(chain.from_iterable(limits)) - {UNSET}
     return not asked or not windows or max(asked) <= min(windows)
 
 
 def _fits_marks(text: bytes, tokens: int, texts: Iterable[str]) -> bool:
     """Whether there are as many quotation marks as `tokens` names and texts have, and those inside the texts."""
-    inner = 0
-    if b"\\" in text:
-        if b"\\u0022" in text:
-            return False
-        inner = "".join(texts).count('"')
-    return text.count(b'"') == 2 * tokens + inner
+    inner = text.count(b'"') - 2 * tokens
+    if inner == 0:
+        return True
+    if b"0022" in text and b"\\u0022" in text:  # the first is what a search is quick for, and hardly ever there
+        return False
+    return inner == sum([content.count('"') for content in texts if '"' in content])

@@ -1,5 +1,6 @@
 """The one pass over an input, wherever it lies: every line checked, numbered and sorted; what is found goes to a sink."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -112,20 +113,21 @@ class Scan:
     def _keep_plain(self, first: int, plain: PlainRequests) -> None:
         numbers = range(first, first + len(plain.lines))
         self.total = numbers[-1]
-        models = {model.id: model for model in plain.models}
-        if len(models) == 1:
-            group = self._group(plain.models[0], plain.endpoint)
+        groups = {name: self._group(model, plain.endpoint) for name, model in plain.models.items()}
+        places: defaultdict[str, list[int]] = defaultdict(list)  # by group: two names can be of one model
+        if len(groups) > 1:
+            for index, name in enumerate(plain.names):
+                places[groups[name].name].append(index)
+        if len(places) <= 1:
+            group = groups[plain.names[0]]
             group.members.add_range(first, self.total)
             self.sink.keep_requests(group.name, numbers, plain.text)
         else:
-            for model in models.values():
-                chosen = [index for index, other in enumerate(plain.models) if other.id == model.id]
-                group = self._group(model, plain.endpoint)
-                group.members.grow(self.total)
-                for index in chosen:
-                    group.members.add(first + index)
-                text = b"".join([plain.lines[index] for index in chosen])
-                self.sink.keep_requests(group.name, [first + index for index in chosen], text)
+            for group in {group.name: group for group in groups.values()}.values():
+                chosen = places[group.name]
+                lines = [first + index for index in chosen]
+                group.members.add_all(lines)
+                self.sink.keep_requests(group.name, lines, b"".join([plain.lines[index] for index in chosen]))
         self.sink.keep_ids(plain.custom_ids)
         self._custom_ids.extend(plain.custom_ids)
 
