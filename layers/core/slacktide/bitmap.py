@@ -1,7 +1,9 @@
 """A set of line numbers, one bit each: 125 KB for a million lines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Self
+
+_DIGITS = b"01" + bytes(254)
 
 
 class Bitmap:
@@ -30,13 +32,9 @@ class Bitmap:
         """Put the lines from `first` to `last` in, and make room for them."""
         self._add_bits((1 << (last - first + 1)) - 1, first, last)
 
-    def add_all(self, lines: Sequence[int]) -> None:
-        """Put rising lines in, which lie close together, and make room for them."""
-        first, last = lines[0], lines[-1]
-        bits = 0
-        for line in lines:
-            bits |= 1 << (line - first)
-        self._add_bits(bits, first, last)
+    def add_flags(self, first: int, flags: bytes) -> None:
+        """Put those lines from `first` on in whose byte is 1, not 0; make room for all."""
+        self._add_bits(int(flags[::-1].translate(_DIGITS), 2), first, first + len(flags) - 1)
 
     def _add_bits(self, bits: int, first: int, last: int) -> None:
         self.grow(last)

@@ -8,7 +8,7 @@ for each name and each text, and those inside the texts. A name more is two mark
 a mark that is written as an escape (`\\u0022`) is not accepted here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -125,7 +125,7 @@ class PlainChecker:
             tokens += 6 * len(lines) + 4 * len(messages)
         else:
             tokens += 7 * len(lines)
-        texts = chain(custom_ids, inputs, (text for text in chain(users, stops) if text is not UNSET))
+        texts = chain(custom_ids, inputs, *[_given(column) for column, count in ((users, given[2]), (stops, given[3])) if count])
         text = b"".join(lines)
         if len(text) > LONGEST_BODY and max(map(len, lines)) > LONGEST_BODY:
             return None
@@ -145,6 +145,10 @@ class PlainChecker:
                 return None
             known[name] = model
         return known
+
+
+def _given(column: tuple[Any, ...]) -> Iterator[Any]:
+    return (value for value in column if value is not UNSET)
 
 
 def _fits_windows(models: Iterable[Model], limits: list[tuple[Any, ...]]) -> bool:

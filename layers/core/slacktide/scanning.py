@@ -1,8 +1,8 @@
 """The one pass over an input, wherever it lies: every line checked, numbered and sorted; what is found goes to a sink."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Protocol
 
 from slacktide.bitmap import Bitmap
@@ -15,6 +15,8 @@ from slacktide.plain import PlainChecker, PlainRequests
 from slacktide.validation import Checker, Request
 
 FEW_LINES = 4  # so few lines are checked one by one
+MOST_MODELS = 256  # in one chunk
+_FLAGS = [bytes(byte == code for byte in range(256)) for code in range(MOST_MODELS)]  # a byte to whether it is that code
 
 
 class Sink(Protocol):
@@ -89,7 +91,7 @@ class Scan:
                 self._check_line(line)
             return
         plain = self._plain.check(chunk.texts)
-        if plain is not None:
+        if plain is not None and len(plain.models) <= MOST_MODELS:
             self._keep_plain(chunk.number, plain)
             return
         half = len(chunk.texts) // 2
@@ -114,20 +116,18 @@ class Scan:
         numbers = range(first, first + len(plain.lines))
         self.total = numbers[-1]
         groups = {name: self._group(model, plain.endpoint) for name, model in plain.models.items()}
-        places: defaultdict[str, list[int]] = defaultdict(list)  # by group: two names can be of one model
-        if len(groups) > 1:
-            for index, name in enumerate(plain.names):
-                places[groups[name].name].append(index)
-        if len(places) <= 1:
-            group = groups[plain.names[0]]
-            group.members.add_range(first, self.total)
-            self.sink.keep_requests(group.name, numbers, plain.text)
+        distinct = list({group.name: group for group in groups.values()}.values())  # two names can be of one model
+        if len(distinct) == 1:
+            distinct[0].members.add_range(first, self.total)
+            self.sink.keep_requests(distinct[0].name, numbers, plain.text)
         else:
-            for group in {group.name: group for group in groups.values()}.values():
-                chosen = places[group.name]
-                lines = [first + index for index in chosen]
-                group.members.add_all(lines)
-                self.sink.keep_requests(group.name, lines, b"".join([plain.lines[index] for index in chosen]))
+            codes = {name: distinct.index(group) for name, group in groups.items()}
+            kinds = bytes([codes[name] for name in plain.names])
+            for code, group in enumerate(distinct):
+                chosen = kinds.translate(_FLAGS[code])
+                group.members.add_flags(first, chosen)
+                text = b"".join(compress(plain.lines, chosen))
+                self.sink.keep_requests(group.name, list(compress(numbers, chosen)), text)
         self.sink.keep_ids(plain.custom_ids)
         self._custom_ids.extend(plain.custom_ids)
 
