@@ -89,7 +89,8 @@ class TestRoute:
 
     def test_jobs_are_cut_by_bytes(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("slacktide.parts.PART_LINES", 2)
-        monkeypatch.setattr("slacktide.reading.BLOCK", 300)  # lines that one block completes stay in one object
+        monkeypatch.setattr("slacktide.reading.BLOCK", 300)  # lines that are checked at once stay in one object
+        monkeypatch.setattr("slacktide.lines.ENOUGH_LINES", 2)
         world.hosted.limits = Limits(object_lines=2, object_bytes=10**6, job_bytes=800)
         outcome = world.process(FILE)
         assert jobs_of(outcome) == [(f"r1-j{number}", "together", 2) for number in (1, 2, 3)]
