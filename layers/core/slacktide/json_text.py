@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterator
+from itertools import accumulate
 from typing import Any
 
 from slacktide.codes import Code
@@ -26,6 +27,9 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 # Strings are one token, closed or not, so that the search never goes back; the quantifiers are possessive.
 _STRING = r'"(?:[^"\\]++|\\.)*+"?'
 _BRACKETS = re.compile(rf"{_STRING}|[\[\]{{}}]".encode(), re.DOTALL)
+_STRINGS = re.compile(_STRING.encode(), re.DOTALL)
+_STEPS = {byte: 1 if byte in b"[{" else -1 for byte in b"[{]}"}
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 _NUMBERS = re.compile(rf"{_STRING}|(-?\d[\d.eE+-]*)|(NaN|-?Infinity)", re.DOTALL)
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _ESCAPES = re.compile(
@@ -113,6 +117,8 @@ def _find_below(path: Path, place: int, text: str, wanted: set[Path], found: dic
     for name, _, value in _members(text, place) if below else ():
         if name in below:
             _find_below((*path, name), value, text, below[name], found)
+            if isinstance(name, int) and name == max(below):
+                return  # an index stands once, a name may come again
 
 
 def _decode(content: bytes) -> str:
@@ -128,6 +134,9 @@ def _decode(content: bytes) -> str:
 def _too_deep(content: bytes) -> int | None:
     """The place of the first bracket that is too deep, found before a reader counts depth in a way of its own."""
     if content.count(b"[") + content.count(b"{") <= MOST_DEPTH:
+        return None
+    brackets = _STRINGS.sub(b"", content).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) <= MOST_DEPTH:
         return None
     depth = 0
     for match in _BRACKETS.finditer(content):
