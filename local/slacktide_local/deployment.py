@@ -17,6 +17,7 @@ from slacktide_local.errors import DeployFailedError
 
 ARTIFACTS = "slacktide-local-artifacts"
 _CHANGE_SET = "deploy"
+_TEMPLATE = "template.json"
 _POLL = {"Delay": 1, "MaxAttempts": 120}  # seconds, times
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal content gives equal packages
 
@@ -42,8 +43,12 @@ def deploy_template(
         raise DeployFailedError(f"{built.name} has no parameter {', '.join(sorted(unknown))}")
     parameters = {**{name: value for name, value in defaults.items() if name in known}, **parameters}
     try:
-        upload_packages(template, directory=built.parent, s3=session.client("s3"))
-        return _create_stack(session.client("cloudformation"), stack, template, parameters)
+        s3 = session.client("s3")
+        upload_packages(template, directory=built.parent, s3=s3)
+        # By its place in the bucket: with the call itself CloudFormation takes 51,200 bytes.
+        s3.put_object(Bucket=ARTIFACTS, Key=_TEMPLATE, Body=json.dumps(template, default=str).encode())
+        url = f"{s3.meta.endpoint_url}/{ARTIFACTS}/{_TEMPLATE}"
+        return _create_stack(session.client("cloudformation"), stack, url, parameters)
     except (BotoCoreError, ClientError) as error:
         raise DeployFailedError(f"the stack {stack} could not be deployed: {error}") from error
 
@@ -76,12 +81,12 @@ def zip_folder(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _create_stack(cloudformation: Any, stack: str, template: object, parameters: Mapping[str, str]) -> dict[str, str]:
+def _create_stack(cloudformation: Any, stack: str, template_url: str, parameters: Mapping[str, str]) -> dict[str, str]:
     cloudformation.create_change_set(
         StackName=stack,
         ChangeSetName=_CHANGE_SET,
         ChangeSetType="CREATE",
-        TemplateBody=json.dumps(template, default=str),
+        TemplateURL=template_url,
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     )

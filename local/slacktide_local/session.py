@@ -22,3 +22,8 @@ class EmulatorSession:
         """Return boto3's client of a service."""
         make: Any = self._session.client  # boto3's overloads know its services by name; here any will do
         return make(service, **{"endpoint_url": self._endpoint, **options})
+
+    def resource(self, service: str) -> Any:
+        """Return boto3's resource of a service."""
+        make: Any = self._session.resource
+        return make(service, endpoint_url=self._endpoint)

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from slacktide_local.api import api_environment, file_endpoint
 from slacktide_local.build import build_template, host_parameters
 from slacktide_local.deployment import deploy_template
 from slacktide_local.environment import Credentials, client_environment, write_environment
@@ -41,6 +42,7 @@ LOCAL_PARAMETERS: Mapping[str, str] = {
     "TransformMaxLines": "8",  # several objects even of a small file, so that one can see it move
     "TransformInvocationTimeoutSeconds": "600",
     "RequireTls": "false",
+    "ApiRequestsPerSecond": "0",  # one person's own machine
     "ShortestWindowSeconds": "10",
     "AssemblyReserveSeconds": "5",
     "FirstWaitSeconds": "10",  # seconds of the state machines, which `wait_scale` shortens further
@@ -147,13 +149,14 @@ class Start:
             built,
             stack=STACK,
             parameters={**connection, **self._options.parameters},
-            defaults={**host_parameters(), **LOCAL_PARAMETERS},
+            defaults={**host_parameters(), **LOCAL_PARAMETERS, "FileEndpointUrl": file_endpoint(self._state.endpoint)},
             session=session,
         )
         environment = {
             **client_environment(self._state.endpoint, self._state.credentials),
             "SLACKTIDE_STACK": STACK,
             "SLACKTIDE_BUCKET": outputs["BucketName"],
+            **api_environment(session, self._state.endpoint, outputs),
             "SLACKTIDE_DLQ_URL": outputs["DeadLetterQueueUrl"],
             "SLACKTIDE_EVENTS_QUEUE_URL": collect_events(session, stack=STACK, bus=outputs["EventBusName"]),
         }

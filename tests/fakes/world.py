@@ -24,9 +24,11 @@ from slacktide.batch import Batch
 from slacktide.bucket import Bucket
 from slacktide.cancelling import Canceller
 from slacktide.clock import Clock
+from slacktide.creation import Creator
 from slacktide.dead_letters import DeadLetters
 from slacktide.deliveries import Deliveries
 from slacktide.executions import Executions
+from slacktide.files import Files
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Jobs
@@ -35,8 +37,10 @@ from slacktide.models import ModelTable, shipped_models
 from slacktide.notifications import Announcer
 from slacktide.planning import Planner
 from slacktide.records import Records
+from slacktide.retrying import RetryInput
 from slacktide.routes import Routes
 from slacktide.settings import Settings
+from slacktide.sources import Sources
 from slacktide.steps import Announcement, Step, read_step
 from slacktide.sweeping import Sweeper
 
@@ -89,14 +93,38 @@ class World:
         self.tables = ModelTables(self.bucket, self.models, self.backends)
         self.announcer = Announcer(self.bus, "bus", self.bucket, self.records, self.clock)
         self.canceller = Canceller(self.records, self.announcer, self.clock)
-        self.intake = Intake(self.bucket, self.records, self.announcer, self.executions, self.tables, self.settings, self.clock)
+        self.files = Files(self.table)
+        self.sources = Sources(self.bucket, self.settings)
+        self.retries = RetryInput(self.bucket, self.records, self.files, self.sources)
+        self.creator = Creator(self.records, self.queue, "input", self.clock)
+        self.intake = Intake(
+            self.bucket,
+            self.records,
+            self.sources,
+            self.retries,
+            self.announcer,
+            self.executions,
+            self.tables,
+            self.settings,
+            self.clock,
+        )
         self.deliveries = Deliveries(self.intake, self.canceller, self.queue, self.settings)
         self.planner = Planner(self.bucket, self.records, self.executions, self.announcer, self.tables, self.settings, self.clock)
         self.follower = Follower(self.records, self.executions, self.announcer, self.settings, self.clock)
         self.jobs = Jobs(self.bucket, self.records, self.backends, self.settings)
         self.assembler = Assembler(self.bucket, self.records, self.announcer, self.settings, self.clock)
         self.dead_letters = DeadLetters(self.bucket, self.records, self.queue, "dead-letters")
-        self.sweeper = Sweeper(self.records, self.executions, self.announcer, self.backends, self.settings, self.clock)
+        self.sweeper = Sweeper(
+            self.records,
+            self.files,
+            self.creator,
+            self.bucket,
+            self.executions,
+            self.announcer,
+            self.backends,
+            self.settings,
+            self.clock,
+        )
 
     # The functions, as functions/*/app.py calls the library
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 import msgspec
 
-from slacktide.batch import Batch, Failure, Job, LineIndex, Summary
+from slacktide.batch import Batch, Failure, Job, LineIndex, ObjectRef, Summary
 from slacktide.bucket import Bucket
 from slacktide.codes import CLASSES, Code, CodeClass
 from slacktide.errors import ConflictError, ObjectMissingError
@@ -210,10 +210,20 @@ class Assembler:
         try:
             self.bucket.create(batch.results.manifest, manifest)
         except ConflictError:
-            outcome = BatchStatus(self.bucket.read_json(batch.results.manifest, _Manifest).status)
+            committed = self.bucket.read_json(batch.results.manifest, _Manifest)
+            outcome, output, errors = committed.status, committed.output, committed.errors
         self.records.update_batch(
-            batch.batch_id, outcome=outcome, total=batch.total, completed=batch.completed, failed=batch.failed
+            batch.batch_id,
+            outcome=outcome,
+            total=batch.total,
+            completed=batch.completed,
+            failed=batch.failed,
+            output=self._ref(output),
+            errors=self._ref(errors),
         )
+
+    def _ref(self, written: Written) -> ObjectRef:
+        return ObjectRef(self.bucket.name, written.key, written.version_id or "", written.bytes)
 
     def _receipt(self, batch: Batch, outcome: BatchStatus, jobs: list[Job]) -> dict[str, object]:
         summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in jobs}
@@ -236,6 +246,8 @@ def _reader(batch: Batch, job: Job) -> Callable[[bytes], tuple[int, bytes]]:
 
 class _Manifest(msgspec.Struct):
     status: BatchStatus
+    output: Written
+    errors: Written
 
 
 def _job_receipt(job: Job, summary: Summary | None) -> dict[str, object]:

@@ -2,20 +2,26 @@
 
 import msgspec
 
-from slacktide.codes import Code
+from slacktide.codes import Code, CodeClass
+from slacktide.ids import BatchFile, FileKind
 from slacktide.keys import BatchKeys, JobKeys, ResultKeys, input_path
 from slacktide.statuses import BatchStatus, JobNotice, JobState
 
 DROP_OWNER = "drop"  # whoever may write to input/ of the bucket
+MOST_NAMED_MODELS = 20
 
 
 class ObjectRef(msgspec.Struct, frozen=True):
-    """One version of one object in a bucket. `bytes` is its size."""
+    """One version of one object in a bucket. `bytes` is its size.
+
+    `is_list`: the object is a JSON list of objects, which in their order are the content; `bytes` is the size of that.
+    """
 
     bucket: str
     key: str
     version_id: str
     bytes: int
+    is_list: bool = False
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,10 +77,35 @@ class Batch(msgspec.Struct, frozen=True):
     give_up: Code | None = None  # of undone lines; decided once, when the batch starts finalizing
     outcome: BatchStatus | None = None  # the final status, from the manifest on
     failure: Failure | None = None
+    file_id: str | None = None  # of the uploaded input; None: it was dropped
+    metadata: dict[str, str] | None = None  # the user's own, by the HTTP API
+    models: list[str] = []  # that its good lines name; at most MOST_NAMED_MODELS of them
+    is_sent: bool = True  # whether the message that has it validated is in the input queue
+    retry_of: str | None = None  # the batch whose failed lines this one runs again
+    retried_classes: list[CodeClass] | None = None  # of the errors whose lines are run again
+    output: ObjectRef | None = None  # the result files, from the manifest on
+    errors: ObjectRef | None = None
+    deleted: list[FileKind] = []  # result files that its owner has deleted
 
     @property
     def keys(self) -> BatchKeys:
         return BatchKeys(self.batch_id)
+
+    @property
+    def ended_at(self) -> int | None:
+        """When it took its final status; None as long as it has none."""
+        return self.history[-1].time if self.status.is_final else None
+
+    @property
+    def input_file_id(self) -> str:
+        """The id of the file that it was made of."""
+        return self.file_id or str(BatchFile(self.batch_id, FileKind.INPUT))
+
+    def result_file_id(self, kind: FileKind) -> str | None:
+        """The id of the output or error file; None before the manifest, without lines in it, and when it was deleted."""
+        lines = {FileKind.OUTPUT: self.completed, FileKind.ERRORS: self.failed}[kind]
+        is_there = self.outcome is not None and lines and kind not in self.deleted
+        return str(BatchFile(self.batch_id, kind)) if is_there else None
 
     @property
     def results(self) -> ResultKeys:

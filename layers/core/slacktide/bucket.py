@@ -63,10 +63,10 @@ class Bucket:
                 raise ConflictError(f"s3://{self.name}/{key} was written by somebody else while it was read") from error
             raise
 
-    def lines(self, key: str, start: int = 0, window: Window = AHEAD) -> Iterator[bytes]:
+    def lines(self, key: str, start: int = 0, window: Window = AHEAD, version_id: str | None = None) -> Iterator[bytes]:
         """The lines of an object that we wrote, without their line feeds."""
         begun: list[bytes] = []  # joined once, so that a line of many blocks costs no more than its length
-        for block in self.stream(key, start=start, window=window):
+        for block in self.stream(key, version_id, start, window):
             first, *lines = block.split(b"\n")
             begun.append(first)
             if lines:
@@ -99,6 +99,10 @@ class Bucket:
     def replace(self, key: str, value: object, etag: str) -> None:
         """Overwrite one JSON object that must still have `etag`. Raises ConflictError when it has not."""
         self._write_if(key, value, IfMatch=etag)
+
+    def delete(self, key: str) -> None:
+        """Put a delete marker on an object; its versions stay until the lifecycle of the bucket removes them."""
+        self.s3.delete_object(Bucket=self.name, Key=key)
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """The keys and sizes in bytes of the objects below a prefix, in the order of their names."""

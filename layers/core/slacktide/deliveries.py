@@ -5,7 +5,7 @@ from typing import Any
 
 from slacktide.cancelling import Canceller
 from slacktide.errors import EventError, LeaseHeldError
-from slacktide.events import Dropped, Ignored, read_event
+from slacktide.events import Created, Dropped, Ignored, read_event
 from slacktide.intake import Intake
 from slacktide.keys import CANCEL_SUFFIX
 from slacktide.log import logger
@@ -41,18 +41,28 @@ class Deliveries:
         except Exception:
             receives = int(record["attributes"]["ApproximateReceiveCount"])
             logger.exception("input not accepted", receives=receives)
-            if receives >= self.settings.receive_limit and not event.key.endswith(CANCEL_SUFFIX):
-                self.intake.give_up(event)
+            if receives >= self.settings.receive_limit:
+                self._give_up(event)
             self._put_back(record, FIRST_BACK_OFF * 2 ** (receives - 1))
             raise
 
-    def _accept(self, event: Dropped, invocation: str) -> None:
+    def _accept(self, event: Dropped | Created, invocation: str) -> None:
+        if isinstance(event, Created):
+            self.intake.accept_created(event.batch_id, invocation=invocation)
+            logger.info("created batch accepted", batch_id=event.batch_id)
+            return
         if event.key.endswith(CANCEL_SUFFIX):
             cancelled = self.canceller.cancel_marked(event.key.removesuffix(CANCEL_SUFFIX), event.seconds)
             logger.info("batches cancelled", batch_ids=cancelled)
             return
         batch_id = self.intake.accept(event, invocation=invocation)
         logger.info("input accepted", batch_id=batch_id)
+
+    def _give_up(self, event: Dropped | Created) -> None:
+        if isinstance(event, Created):
+            self.intake.give_up_created(event.batch_id)
+        elif not event.key.endswith(CANCEL_SUFFIX):
+            self.intake.give_up(event)
 
     def _put_back(self, record: dict[str, Any], seconds: int) -> None:
         self.queue.change_message_visibility(

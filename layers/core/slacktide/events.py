@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated, Literal
 from urllib.parse import unquote_plus
 
 import msgspec
 
 from slacktide import keys
 from slacktide.errors import EventError
+from slacktide.ids import BATCH_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,13 @@ class Dropped:
     def seconds(self) -> int:
         """The time of the event, Unix seconds."""
         return int(datetime.fromisoformat(self.time).timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A batch was created by a call of the HTTP API; its record is there."""
+
+    batch_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +64,29 @@ class _Event(msgspec.Struct):
     detail: _Detail
 
 
-def read_event(body: str, bucket: str) -> Dropped | Ignored:
+class _Create(msgspec.Struct):
+    batch_id: Annotated[str, msgspec.Meta(pattern=f"^{BATCH_ID.pattern}$")]
+
+
+class _CreateMessage(msgspec.Struct, forbid_unknown_fields=True):
+    v: Literal[1]
+    create: _Create
+
+
+def create_message(batch_id: str) -> str:
+    """The message that has a created batch validated."""
+    return msgspec.json.encode(_CreateMessage(v=1, create=_Create(batch_id))).decode()
+
+
+def read_event(body: str, bucket: str) -> Dropped | Created | Ignored:
     """The event in the body of a queue message. Raises EventError, which never quotes it, when it is not one that we know."""
     try:
-        event = msgspec.json.decode(body, type=_Event)
+        content = msgspec.json.decode(body)
+        if isinstance(content, dict) and "create" in content:
+            return Created(msgspec.convert(content, _CreateMessage).create.batch_id)
+        event = msgspec.convert(content, _Event)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-        raise EventError("the message is not an EventBridge event of an S3 object") from None
+        raise EventError("the message is neither an EventBridge event of an S3 object nor a create message") from None
     if event.source != "aws.s3" or event.detail_type != "Object Created":
         return Ignored("not an Object Created event of S3")
     dropped = event.detail.object

@@ -5,10 +5,13 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
+from enum import IntEnum
 
 BATCH_ID = re.compile(r"batch_[a-z2-7]{26}")
+FILE_ID = re.compile(r"file-[a-z2-7]{26}")
 # Base32 whose digits are in the order of their characters, so that texts sort as the numbers do.
-_SORTABLE = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "234567abcdefghijklmnopqrstuvwxyz")
+_DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
+_SORTABLE = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _DIGITS)
 _REQUEST_ID = re.compile(r"(batch_[a-z2-7]{26})\.(\d{1,4})\.(\d{1,12})")
 
 
@@ -17,8 +20,50 @@ def new_batch_id() -> str:
 
     As with UUIDv7 (RFC 9562), ids sort by age: two drops of one key within a second have an order too.
     """
+    return "batch_" + new_digits()
+
+
+def new_file_id() -> str:
+    """A new id of an uploaded file: `file-` and 26 characters, made as those of a batch are."""
+    return "file-" + new_digits()
+
+
+def new_digits() -> str:
+    """26 characters of lower-case base32 that sort by age; the last has two bits to spare, which are zero."""
     content = (time.time_ns() // 1_000_000).to_bytes(6) + secrets.token_bytes(10)
-    return "batch_" + base64.b32encode(content).decode().rstrip("=").translate(_SORTABLE)
+    return base64.b32encode(content).decode().rstrip("=").translate(_SORTABLE)
+
+
+class FileKind(IntEnum):
+    """What a file is; it stands in the two spare bits of the last character of its id."""
+
+    UPLOADED = 0
+    INPUT = 1  # of a batch: the object that was dropped
+    OUTPUT = 2
+    ERRORS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFile:
+    """A file that a batch has of itself. Its id is that of the batch in other words, so nothing has to be recorded for it."""
+
+    batch_id: str
+    kind: FileKind
+
+    def __str__(self) -> str:
+        *digits, last = self.batch_id.removeprefix("batch_")
+        return f"file-{''.join(digits)}{_DIGITS[_DIGITS.index(last) | self.kind]}"
+
+
+def parse_file_id(text: str) -> BatchFile | None:
+    """The batch's file that an id means; None when it means an uploaded file, or none at all."""
+    if not FILE_ID.fullmatch(text):
+        return None
+    digit = _DIGITS.index(text[-1])
+    kind = FileKind(digit & 3)
+    if kind is FileKind.UPLOADED:
+        return None
+    return BatchFile(f"batch_{text.removeprefix('file-')[:-1]}{_DIGITS[digit & ~3]}", kind)
 
 
 @dataclass(frozen=True, slots=True)

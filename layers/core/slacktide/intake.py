@@ -1,4 +1,4 @@
-"""Validate: a dropped object becomes a batch, once."""
+"""Validate: a dropped object becomes a batch, once; a created batch gets its lines, once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,34 +6,36 @@ from typing import Any
 
 import msgspec
 
-from slacktide.batch import DROP_OWNER, Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
+from slacktide.batch import DROP_OWNER, MOST_NAMED_MODELS, Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
 from slacktide.bucket import Bucket
 from slacktide.cancelling import is_meant
 from slacktide.codes import Code
-from slacktide.compression import MEGABYTE, Limits
 from slacktide.errors import ConflictError, ModelTableError, TransitionError
 from slacktide.events import Dropped, unquoted
 from slacktide.executions import Executions
 from slacktide.ids import new_batch_id
-from slacktide.inputs import InputFile, open_input
 from slacktide.keys import CANCEL_SUFFIX, LONGEST_KEY, MODELS_KEY
 from slacktide.line_store import Validation
 from slacktide.model_tables import ModelTables
 from slacktide.notifications import Announcer
 from slacktide.options import read_options
-from slacktide.records import Guard, Records
+from slacktide.records import Guard, Records, Source
 from slacktide.refusals import refuse_lines
+from slacktide.retrying import RetryInput
 from slacktide.routes import Routes
 from slacktide.settings import Settings
+from slacktide.sources import Sources
 from slacktide.statuses import BatchStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Turns dropped objects into batches."""
+    """Turns dropped objects and created batches into batches that run."""
 
     bucket: Bucket
     records: Records
+    sources: Sources
+    retries: RetryInput
     announcer: Announcer
     executions: Executions
     tables: ModelTables
@@ -58,15 +60,36 @@ class Intake:
         self.records.start_input(source)
         return guard.batch_id
 
+    def accept_created(self, batch_id: str, *, invocation: str) -> None:
+        """Validate a batch that a call has created, and start its execution. Raises LeaseHeldError and NotFoundError."""
+        batch = self.records.get_batch(batch_id)
+        guard = self.records.claim_input(batch_id, batch_id, invocation=invocation, now=self.now(), lease=self.settings.lease)
+        if guard.state == "started":
+            return
+        try:
+            self._start(self.retries.build(batch), None)
+        except BaseException:
+            self.records.release_input(batch_id, invocation=invocation)
+            raise
+        self.records.start_input(batch_id)
+
     def give_up(self, dropped: Dropped) -> None:
         """Fail the batch of an input before the queue gives its message up, so that it ends where its user can see it."""
         source, written_at, _ = self._locate(dropped)
         guard = self.records.find_guard(source)
         if guard is None or guard.state == "started":
             return
-        failure = Failure(Code.INTERNAL_ERROR, "The file could not be validated; see the log of the function validate.")
-        batch = self._record(guard.batch_id, source, written_at, Options())
+        self._fail(self._record(guard.batch_id, source, written_at, Options()), source)
+
+    def give_up_created(self, batch_id: str) -> None:
+        """The same for a batch that a call has created."""
+        guard = self.records.find_guard(batch_id)
+        if guard is None or guard.state != "started":
+            self._fail(self.records.get_batch(batch_id), batch_id)
+
+    def _fail(self, batch: Batch, source: Source) -> None:
         if not batch.is_validated:
+            failure = Failure(Code.INTERNAL_ERROR, "The file could not be validated; see the log of the function validate.")
             self.records.update_batch(batch.batch_id, refused=True, failure=failure)
         self.executions.start_batch(batch.batch_id, batch.attempt)
         self.records.start_input(source)
@@ -104,10 +127,14 @@ class Intake:
         batch = self._record(guard.batch_id, source, written_at, options, self.tables.newest())
         if self._was_cancelled(batch):
             batch = self._cancel(batch)
+        self._start(batch, options if isinstance(options, Failure) else None)
+
+    def _start(self, batch: Batch, refusal: Failure | None) -> None:
+        """Validate a batch, unless that is done or the batch is refused before; then start its execution."""
         if not batch.is_validated:  # cancelled or not: every line has to be accounted for
             self.announcer.announce(batch)
             self._publish(batch)
-            index, failure = (_empty_index(), options) if isinstance(options, Failure) else self._validate(batch, source)
+            index, failure = (_empty_index(), refusal) if refusal else self._validate(batch, batch.input)
             self.bucket.write_json(batch.keys.index, index)
             batch = self._finish(batch, index, failure)
         if batch.status is BatchStatus.VALIDATING and not batch.refused:
@@ -118,19 +145,16 @@ class Intake:
 
     def _validate(self, batch: Batch, source: ObjectRef) -> tuple[LineIndex, Failure | None]:
         """What the input holds, and why nothing of it is run, if so."""
+        if batch.retry_of and not source.bytes:
+            return _empty_index(), Failure(Code.EMPTY_FILE, f"No line of {batch.retry_of} failed so that it could be run again.")
         if source.bytes < 0:
             return _empty_index(), Failure(Code.INPUT_NOT_FOUND, "The input was deleted before it was validated.")
-        file = self._open(source)
+        file = self.sources.open(source)
         routes = file.refusal or self._routes(batch)
         if isinstance(routes, Failure):
             return _empty_index(), routes
         index = Validation(self.bucket, routes, batch, media_urls=self.settings.allow_media_urls).run(file.blocks)
         return index, file.failure or refuse_lines(index.total, index.invalid, batch.options)
-
-    def _open(self, source: ObjectRef) -> InputFile:
-        blocks = self.bucket.stream(source.key, source.version_id) if source.bytes else ()
-        limits = Limits(self.settings.largest_input_megabytes * MEGABYTE, self.settings.largest_input_ratio)
-        return open_input(blocks, name=source.key, size=source.bytes, limits=limits)
 
     def _routes(self, batch: Batch) -> Routes | Failure:
         try:
@@ -173,6 +197,8 @@ class Intake:
 
     def _finish(self, batch: Batch, index: LineIndex, failure: Failure | None) -> Batch:
         counts: dict[str, Any] = {"total": index.total, "invalid": index.invalid, "failed": index.invalid}
+        models = list(dict.fromkeys(group.model for group in index.groups))
+        counts["models"] = models[:MOST_NAMED_MODELS]
         if failure:
             return self.records.update_batch(batch.batch_id, refused=True, failure=failure, **counts)
         return self.records.update_batch(batch.batch_id, **counts)

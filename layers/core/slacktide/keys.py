@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 INPUT_PREFIX = "input/"
+UPLOAD_PREFIX = "uploads/"
 MODELS_KEY = "config/models.toml"  # rows laid over the shipped model table
 CANCEL_SUFFIX = ".cancel"
 PLAIN_SUFFIX = ".jsonl"
@@ -14,7 +15,12 @@ LONGEST_PATH = 900  # bytes; to a key of ours come a prefix, a batch id and a fi
 
 
 def input_path(key: str) -> str:
-    """The path of an input below `output/`: its key below `input/`, or a hash where that is too long for a key of ours."""
+    """The path of an input below `output/`: its key below `input/`, or a hash where that is too long for a key of ours.
+
+    That of an uploaded file is `uploads/<file id>`, whatever it consists of; a dropped one cannot be named so.
+    """
+    if key.startswith(UPLOAD_PREFIX):
+        return "/".join(key.split("/")[:2])
     path = key.removeprefix(INPUT_PREFIX)
     encoded = path.encode()
     return path if len(encoded) <= LONGEST_PATH else f"_/{hashlib.sha256(encoded).hexdigest()}"
@@ -23,6 +29,16 @@ def input_path(key: str) -> str:
 def cancel_marker(batch_id: str) -> str:
     """The key at which an empty object cancels one batch."""
     return f"{INPUT_PREFIX}{batch_id}{PLAIN_SUFFIX}{CANCEL_SUFFIX}"
+
+
+def upload(file_id: str, name: str = "") -> str:
+    """The key of an object of an uploaded file; without a name the prefix of all of them."""
+    return f"{UPLOAD_PREFIX}{file_id}/{name}"
+
+
+def upload_part(file_id: str, number: int) -> str:
+    """The key of a numbered object of an uploaded file."""
+    return upload(file_id, f"{number:06d}")
 
 
 def latest(path: str) -> str:
@@ -87,6 +103,10 @@ class BatchKeys:
 
     def faults(self, kind: str, number: int) -> str:
         return f"{self.prefix}lines/faults-{kind}/{number:06d}.jsonl"
+
+    def finished(self, job_id: str, number: int) -> str:
+        """A collected part with the users' custom_ids, made when somebody asks for it before the end."""
+        return f"{self.prefix}parts/{job_id}-{number:06d}.jsonl"
 
     def undone(self, round_number: int) -> str:
         return f"{self.prefix}rounds/{round_number}/undone.bitmap"

@@ -1,4 +1,4 @@
-"""The options of a dropped file: S3 user metadata, read strictly."""
+"""The options of a batch: S3 user metadata of a dropped file, metadata of a created batch. Read strictly."""
 
 import re
 from collections.abc import Mapping
@@ -15,6 +15,18 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)")
 # Known to later parts of Slacktide; refused until they are there, since a budget that is not kept is worse than none.
 _NOT_YET = ("max-cost-usd", "priority")
+OPTIONS = (
+    "completion-window",
+    "on-invalid",
+    "max-invalid-ratio",
+    "endpoint",
+    "tag",
+    "not-before",
+    "route",
+    "max-rounds",
+    "show-backend",
+    *_NOT_YET,
+)
 LONGEST_TAG = 256
 LONGEST_ROUTE = 20  # steps
 
@@ -49,7 +61,7 @@ def read_options(metadata: Mapping[str, str], settings: Settings, now: int) -> O
     )
     problems += [f"{name} is not supported by this version" for name in _NOT_YET if name in metadata]
     if problems:
-        return Failure(Code.INVALID_OPTION, "The object's metadata cannot be followed: " + "; ".join(problems) + ".")
+        return Failure(Code.INVALID_OPTION, "The options cannot be followed: " + "; ".join(problems) + ".")
     return options
 
 

@@ -21,6 +21,9 @@ from slacktide.statuses import EDGES, BatchStatus, JobState, sources
 OPEN = "open"  # gsi2: batches that have not ended or whose events have not all been sent
 ABANDONED = "abandoned"  # gsi2: jobs that may still run upstream though nothing waits for them
 _CREATED = "%012d"  # so that times sort as text
+Source = (
+    ObjectRef | str
+)  # what a batch is made of: the version of a dropped object, or the batch's id where it was created by a call
 
 
 class Guard(msgspec.Struct, frozen=True):
@@ -40,7 +43,7 @@ class Records:
 
     # Input guards
 
-    def claim_input(self, source: ObjectRef, batch_id: str, *, invocation: str, now: int, lease: int) -> Guard:
+    def claim_input(self, source: Source, batch_id: str, *, invocation: str, now: int, lease: int) -> Guard:
         """Claim an input version for `batch_id`, or take over a claim whose lease is over (its batch id stays).
 
         Answers the guard; its state is `started` when the batch of this input is under way already. Raises LeaseHeldError
@@ -55,7 +58,7 @@ class Records:
             return self._take_over(key, invocation=invocation, now=now, lease=lease)
         return claim
 
-    def start_input(self, source: ObjectRef) -> None:
+    def start_input(self, source: Source) -> None:
         """Mark the batch of an input version as under way: further deliveries of its event have nothing to do."""
         self.table.update_item(
             Key=_guard_key(source),
@@ -64,7 +67,7 @@ class Records:
             ExpressionAttributeValues={":started": "started"},
         )
 
-    def release_input(self, source: ObjectRef, *, invocation: str) -> None:
+    def release_input(self, source: Source, *, invocation: str) -> None:
         """Give up the lease after a handled failure, so that the next delivery need not wait for its end."""
         try:
             self.table.update_item(
@@ -76,7 +79,7 @@ class Records:
         except ClientError as error:
             only_failed_condition(error)
 
-    def find_guard(self, source: ObjectRef) -> Guard | None:
+    def find_guard(self, source: Source) -> Guard | None:
         """The guard of an input version; None when nobody has claimed it."""
         item = self.table.get_item(Key=_guard_key(source), ConsistentRead=True).get("Item")
         return from_item(item, Guard) if item else None
@@ -102,9 +105,8 @@ class Records:
 
     def create_batch(self, batch: Batch) -> Batch:
         """Write a new batch; where a former delivery wrote it already, that one is answered."""
-        item = _batch_key(batch.batch_id) | to_item(batch) | _batch_indexes(batch)
         try:
-            self.table.put_item(Item=item, ConditionExpression=Attr("pk").not_exists())
+            self.table.put_item(Item=batch_item(batch), ConditionExpression=Attr("pk").not_exists())
         except ClientError as error:
             only_failed_condition(error)
             return self.get_batch(batch.batch_id)
@@ -154,6 +156,14 @@ class Records:
         """The ids of the batches that have not ended or have events to send, the next deadline first."""
         for item in query(self.table, "gsi2", Key("gsi2pk").eq(OPEN)):
             yield item["pk"]
+
+    def batches_of_owner(self, owner: str, until: Batch | None = None) -> Iterator[Batch]:
+        """The batches of an owner, newest first; those that are older than `until` alone, if it is given."""
+        condition = Key("gsi1pk").eq(f"batch#{owner}")
+        if until is not None:
+            condition &= Key("gsi1sk").lt(_batch_indexes(until)["gsi1sk"])
+        for item in query(self.table, "gsi1", condition, forward=False):
+            yield from_item(item, Batch)
 
     def batches_of_input(self, key: str) -> Iterator[str]:
         """The ids of the batches that were made of any version of an input key, newest first."""
@@ -228,6 +238,11 @@ class Records:
         update(self.table, key, Job, Attr("pk").exists(), {"cancel_confirmed": True}, remove=("gsi2pk", "gsi2sk"))
 
 
+def batch_item(batch: Batch) -> dict[str, Any]:
+    """A new batch as an item."""
+    return _batch_key(batch.batch_id) | to_item(batch) | _batch_indexes(batch)
+
+
 def _batch_key(batch_id: str) -> dict[str, str]:
     return {"pk": batch_id, "sk": "batch"}
 
@@ -236,8 +251,8 @@ def _job_key(batch_id: str, job_id: str) -> dict[str, str]:
     return {"pk": batch_id, "sk": f"job#{job_id}"}
 
 
-def _guard_key(source: ObjectRef) -> dict[str, str]:
-    name = f"{source.bucket}\0{source.key}\0{source.version_id}"
+def _guard_key(source: Source) -> dict[str, str]:
+    name = source if isinstance(source, str) else f"{source.bucket}\0{source.key}\0{source.version_id}"
     return {"pk": "input#" + hashlib.sha256(name.encode()).hexdigest(), "sk": "guard"}
 
 

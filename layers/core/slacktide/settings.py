@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True):
     largest_input_ratio: Annotated[int, Meta(ge=1)] = 1_000  # of what a compressed file holds to its own size
     allow_media_urls: bool = True
     receive_limit: int = 5  # receives of one message before the input queue gives it up
+    file_endpoint_url: str = ""  # of S3, in presigned URLs; empty: that of the region
+    api_requests_per_second: Seconds = 20  # of a key that has no rate of its own; 0: no limit
     together_base_url: str = "https://api.together.ai/v1"
     together_api_key_arn: str = ""  # of a secret; empty: that backend is off
     together_job_requests: Annotated[int, Meta(ge=1, le=50_000)] = 10_000  # Together recommends 1,000 to 10,000 in one batch

@@ -9,20 +9,29 @@ from boto3.dynamodb.conditions import Attr
 
 from slacktide.backends.protocol import Backend
 from slacktide.batch import Batch, Failure, Job
+from slacktide.bucket import Bucket
 from slacktide.codes import Code
+from slacktide.creation import Creator
 from slacktide.errors import ConflictError
 from slacktide.executions import Executions
+from slacktide.files import File, Files
+from slacktide.keys import upload
 from slacktide.notifications import Announcer, NotAnnouncedError
 from slacktide.reconciliation import Reconciler
 from slacktide.records import Records
 from slacktide.settings import Settings
 
+SEND_PATIENCE = 60  # seconds; who created the batch sends its message at once, if he lives
+
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Looks after every batch that has not ended."""
+    """Looks after every batch that has not ended, and removes uploads that were not completed."""
 
     records: Records
+    files: Files
+    creator: Creator
+    bucket: Bucket
     executions: Executions
     announcer: Announcer
     backends: Mapping[str, Backend]
@@ -31,10 +40,11 @@ class Sweeper:
 
     def sweep(self) -> dict[str, int]:
         """Restart what died, announce what was not, stop what was given up; answers the counts of what was done."""
-        counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0)
+        counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0, sent=0, removed=0)
         failures: list[Exception] = []
         work = [partial(self._look_after, batch_id) for batch_id in self.records.open_batches()]
         work += [partial(self._stop, job) for job in self.records.abandoned_jobs()]
+        work += [partial(self._remove, file) for file in self.files.overdue(self.now())]
         for look_after in work:
             try:
                 counts.update(look_after())
@@ -46,7 +56,17 @@ class Sweeper:
 
     def _look_after(self, batch_id: str) -> dict[str, int]:
         batch = self.records.get_batch(batch_id)
+        if not batch.is_sent and self.now() >= batch.created_at + SEND_PATIENCE:
+            self.creator.send(batch)
+            return {"sent": 1}
         return {"restarted": int(self._revive(batch)), "unannounced": int(not self._announced(batch))}
+
+    def _remove(self, file: File) -> dict[str, int]:
+        """Remove an upload that was not completed in time: first what it holds, then that there was one."""
+        for key, _ in self.bucket.list(upload(file.file_id)):
+            self.bucket.delete(key)
+        self.files.forget(file)
+        return {"removed": 1}
 
     def _stop(self, job: Job) -> dict[str, int]:
         """End an abandoned job upstream; once that is confirmed nothing is left to do about it."""

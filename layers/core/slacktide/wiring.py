@@ -18,9 +18,11 @@ from slacktide.backends.upstream import Upstream
 from slacktide.bucket import Bucket
 from slacktide.cancelling import Canceller
 from slacktide.clock import Clock
+from slacktide.creation import Creator
 from slacktide.dead_letters import DeadLetters
 from slacktide.deliveries import Deliveries
 from slacktide.executions import Executions
+from slacktide.files import Files
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Jobs
@@ -29,7 +31,9 @@ from slacktide.models import shipped_models
 from slacktide.notifications import Announcer
 from slacktide.planning import Planner
 from slacktide.records import Records
+from slacktide.retrying import RetryInput
 from slacktide.settings import Settings, read_settings
+from slacktide.sources import Sources
 from slacktide.sweeping import Sweeper
 
 # One call may take CONNECT + READ seconds and is tried TRIES times: together below every function's time-out.
@@ -124,10 +128,30 @@ def announcer() -> Announcer:
 
 
 @cache
+def files() -> Files:
+    """The records of uploaded files."""
+    return Files(records().table)
+
+
+@cache
+def creator() -> Creator:
+    """Batches of uploaded files."""
+    return Creator(records(), _client("sqs"), settings().input_queue_url, now)
+
+
+@cache
+def canceller() -> Canceller:
+    """Who ends batches early."""
+    return Canceller(records(), announcer(), now)
+
+
+@cache
 def deliveries() -> Deliveries:
     """For the function `validate`."""
-    intake = Intake(bucket(), records(), announcer(), executions(), model_tables(), settings(), now)
-    return Deliveries(intake, Canceller(records(), announcer(), now), _client("sqs"), settings())
+    sources = Sources(bucket(), settings())
+    retries = RetryInput(bucket(), records(), files(), sources)
+    intake = Intake(bucket(), records(), sources, retries, announcer(), executions(), model_tables(), settings(), now)
+    return Deliveries(intake, canceller(), _client("sqs"), settings())
 
 
 @cache
@@ -163,4 +187,4 @@ def dead_letters() -> DeadLetters:
 @cache
 def sweeper() -> Sweeper:
     """For the function `sweep`."""
-    return Sweeper(records(), executions(), announcer(), backends(), settings(), now)
+    return Sweeper(records(), files(), creator(), bucket(), executions(), announcer(), backends(), settings(), now)

@@ -1,0 +1,188 @@
+"""Batches as a caller sees them: created, looked at, cancelled, run again where they failed."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
+
+import msgspec
+from msgspec import Raw
+
+from slacktide import keys
+from slacktide.api.errors import BadRequestError, NoSuchThingError
+from slacktide.api.files import FileService
+from slacktide.api.pages import Page, take_page
+from slacktide.batch import Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
+from slacktide.bucket import Bucket
+from slacktide.cancelling import Canceller
+from slacktide.codes import CodeClass
+from slacktide.creation import Attempt, Creator, KeyReusedError
+from slacktide.errors import NotFoundError, ObjectMissingError
+from slacktide.faults import Fault
+from slacktide.ids import new_batch_id, new_file_id
+from slacktide.model_tables import ModelTables
+from slacktide.models import ENDPOINTS
+from slacktide.options import OPTIONS, read_options
+from slacktide.parts import read_parts
+from slacktide.records import Records
+from slacktide.results import read_fault
+from slacktide.retrying import DEFAULT_CLASSES, INPUT_NAME
+from slacktide.settings import Settings
+from slacktide.statuses import BatchStatus
+
+MOST_METADATA, LONGEST_NAME, LONGEST_VALUE = 16, 64, 512  # as OpenAI has them
+MOST_FAULTS = 100  # that the API tells of one batch; the error file has all
+
+
+class Creation(msgspec.Struct, frozen=True):
+    """What somebody wants to be run. Together these fields decide whether two calls are the same."""
+
+    input_file_id: str
+    endpoint: str | None
+    options: dict[str, str]
+    metadata: dict[str, str] | None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens, as the engines counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Receipt(msgspec.Struct):
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class BatchService:
+    """What can be done with batches, whoever asks in whichever dialect."""
+
+    bucket: Bucket
+    records: Records
+    files: FileService
+    creator: Creator
+    canceller: Canceller
+    tables: ModelTables
+    settings: Settings
+    now: Callable[[], int]
+
+    def create(self, owner: str, wanted: Creation, attempt: Attempt) -> Batch:
+        """The batch of an uploaded file. Raises BadRequestError where it cannot be run as it is wanted."""
+        if wanted.endpoint is not None and wanted.endpoint not in ENDPOINTS:
+            raise BadRequestError(f"endpoint is one of {', '.join(ENDPOINTS)}.", param="endpoint", code="invalid_endpoint")
+        options = self._options(wanted)
+        try:
+            file = self.files.ready(owner, wanted.input_file_id)
+        except NoSuchThingError:
+            raise BadRequestError(
+                "There is no such file among your uploaded ones.", param="input_file_id", code="file_not_found"
+            ) from None
+        source = file.source
+        if source is None:
+            raise BadRequestError("The file has no content.", param="input_file_id")
+        return self._create(lambda: self._record(owner, source, file.file_id, options, wanted.metadata), owner, wanted, attempt)
+
+    def retry(self, owner: str, batch_id: str, classes: list[CodeClass] | None, attempt: Attempt) -> Batch:
+        """A new batch of the lines of an ended one that failed, with the options that it had."""
+        original = self.get(owner, batch_id)
+        if not original.status.is_final:
+            raise BadRequestError(f"{batch_id} is {original.status}: its failed lines can be run again when it has ended.")
+        if not original.failed:
+            raise BadRequestError(f"No line of {batch_id} failed.", code="nothing_to_retry")
+        wanted = sorted(set(classes or DEFAULT_CLASSES))
+
+        def make() -> Batch:
+            file_id = new_file_id()
+            source = ObjectRef(self.bucket.name, keys.upload(file_id, INPUT_NAME), "", 0)  # validate writes it
+            options = msgspec.structs.replace(original.options, not_before=None)
+            batch = self._record(owner, source, file_id, options, original.metadata)
+            return msgspec.structs.replace(batch, retry_of=batch_id, retried_classes=wanted)
+
+        return self._create(make, owner, ["retry", batch_id, wanted], attempt)
+
+    def get(self, owner: str, batch_id: str) -> Batch:
+        """One batch. Raises NoSuchThingError."""
+        try:
+            batch = self.records.get_batch(batch_id)
+        except NotFoundError:
+            batch = None
+        if batch is None or batch.owner != owner:
+            raise NoSuchThingError("There is no such batch.")
+        return batch
+
+    def page(self, owner: str, *, after: str | None, limit: int) -> Page[Batch]:
+        """A page of the owner's batches, newest first. Raises BadRequestError for an `after` that is none of them."""
+        try:
+            last = None if after is None else self.get(owner, after)
+        except NoSuchThingError:
+            raise BadRequestError("after is none of your batches.", param="after") from None
+        return take_page(self.records.batches_of_owner(owner, last), limit)
+
+    def cancel(self, owner: str, batch_id: str) -> Batch:
+        """Ask a batch to end; one that is ending is answered as it is. Raises BadRequestError when it has ended."""
+        batch = self.get(owner, batch_id)
+        if not self.canceller.cancel(batch_id) and self.get(owner, batch_id).status.is_final:
+            raise BadRequestError(f"{batch_id} is {batch.status}: it has ended already.", code="batch_ended")
+        return self.get(owner, batch_id)
+
+    def document(self, owner: str, batch_id: str, name: str) -> Raw:
+        """The receipt or the manifest. Raises NoSuchThingError before the end."""
+        batch = self.get(owner, batch_id)
+        try:
+            return Raw(self.bucket.read(batch.results.prefix + name))
+        except ObjectMissingError:
+            raise NoSuchThingError(f"{batch_id} is {batch.status}: it has no {name} yet.", code="not_ended") from None
+
+    def usage(self, batch: Batch) -> Usage | None:
+        """What an ended batch has used; None before."""
+        if batch.outcome is None:
+            return None
+        return self.bucket.read_json(batch.results.receipt, _Receipt).usage
+
+    def faults(self, batch: Batch) -> list[Fault]:
+        """The first faults of the lines of a batch that was refused."""
+        try:
+            index = self.bucket.read_json(batch.keys.index, LineIndex)
+        except ObjectMissingError:  # too old: working data is kept for some days
+            return []
+        streams = [map(read_fault, read_parts(self.bucket, parts)) for parts in (index.faults, index.late_faults)]
+        return [fault for _, fault in islice(heapq.merge(*streams, key=itemgetter(0)), MOST_FAULTS)]
+
+    def _options(self, wanted: Creation) -> Options:
+        metadata = wanted.metadata or {}
+        too_long = any(len(name) > LONGEST_NAME or len(value) > LONGEST_VALUE for name, value in metadata.items())
+        if len(metadata) > MOST_METADATA or too_long:
+            limits = f"{MOST_METADATA} pairs, names of {LONGEST_NAME} and values of {LONGEST_VALUE} characters"
+            raise BadRequestError(f"metadata has at most {limits}.", param="metadata")
+        given = {name: value for name, value in metadata.items() if name in OPTIONS} | wanted.options
+        if wanted.endpoint is not None:
+            given["endpoint"] = wanted.endpoint
+        options = read_options(given, self.settings, self.now())
+        if isinstance(options, Failure):
+            raise BadRequestError(options.message, code=str(options.code), param="metadata")
+        return options
+
+    def _create(self, make: Callable[[], Batch], owner: str, call: object, attempt: Attempt) -> Batch:
+        try:
+            return self.creator.create(make, owner, call, attempt)
+        except KeyReusedError as error:
+            raise BadRequestError(f"{error}.", param="Idempotency-Key", code="idempotency_key_reused") from None
+
+    def _record(self, owner: str, source: ObjectRef, file_id: str, options: Options, metadata: dict[str, str] | None) -> Batch:
+        now = self.now()
+        return Batch(
+            batch_id=new_batch_id(),
+            owner=owner,
+            status=BatchStatus.VALIDATING,
+            input=source,
+            created_at=now,
+            deadline=max(now, options.not_before or 0) + options.completion_window,
+            history=[StatusChange(BatchStatus.VALIDATING, now)],
+            options=options,
+            models_version=self.tables.newest(),
+            file_id=file_id,
+            metadata=metadata,
+            is_sent=False,
+        )
