@@ -11,6 +11,8 @@ SAM := $(STATE)/venvs/sam
 BENCH := $(STATE)/venvs/bench
 TOGETHER := $(STATE)/venvs/together
 TOGETHER1 := $(STATE)/venvs/together1
+OPENAI := $(STATE)/venvs/openai
+SCHEMATHESIS := $(STATE)/venvs/schemathesis
 # Not compiled at once: Python compiles what it imports, which is a small part of it.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-compile
 BUILDS := $(STATE)/builds
@@ -29,7 +31,8 @@ help: ## Show this list
 ## Set-up: environments side by side. A stamp is written last, so an interrupted set-up leaves none, and is begun anew.
 
 setup: ## Install everything into the clone (.venv and .slacktide/venvs); quick when nothing changed
-	@$(MAKE) -s -j3 $(STAMPS)/dev $(STAMPS)/cloud $(STAMPS)/sam $(STAMPS)/together $(STAMPS)/together1
+	@$(MAKE) -s -j3 $(STAMPS)/dev $(STAMPS)/cloud $(STAMPS)/sam $(STAMPS)/together $(STAMPS)/together1 \
+		$(STAMPS)/openai $(STAMPS)/schemathesis
 
 $(STATE)/python: requirements/python
 	@mkdir -p $(STAMPS)
@@ -71,6 +74,18 @@ $(STAMPS)/together1: $(STATE)/python requirements/together1.txt
 	@echo 'setup: $(TOGETHER1) (the official client of Together, 1.5.x)'
 	@$(call environment,$(TOGETHER1))
 	@$(TOGETHER1)/bin/python $(PIP_INSTALL) --no-deps -r requirements/together1.txt
+	@touch $@
+
+$(STAMPS)/openai: $(STATE)/python requirements/openai.txt
+	@echo 'setup: $(OPENAI) (the official client of OpenAI)'
+	@$(call environment,$(OPENAI))
+	@$(OPENAI)/bin/python $(PIP_INSTALL) -r requirements/openai.txt
+	@touch $@
+
+$(STAMPS)/schemathesis: $(STATE)/python requirements/schemathesis.txt
+	@echo 'setup: $(SCHEMATHESIS) (calls made up from the OpenAPI document)'
+	@$(call environment,$(SCHEMATHESIS))
+	@$(SCHEMATHESIS)/bin/python $(PIP_INSTALL) -r requirements/schemathesis.txt
 	@touch $@
 
 ## Checks and tests

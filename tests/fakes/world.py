@@ -49,6 +49,7 @@ SETTINGS = Settings(bucket=BUCKET, table="table", event_bus="bus", function_time
 MACHINE = "arn:aws:states:us-east-1:1:stateMachine:"
 SWEEP_SECONDS = 300
 VISIBILITY_SECONDS = 960
+NOTHING = {"restarted": 0, "unannounced": 0, "stopped": 0, "sent": 0, "removed": 0}  # what a sweep did that found nothing to do
 
 
 def jsonl(*requests: Any) -> bytes:

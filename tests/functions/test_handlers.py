@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fakes.stack import VERBS, Context, Stack, clear_caches, load
-from fakes.world import BUCKET, jsonl, request
+from fakes.world import BUCKET, NOTHING, jsonl, request
 from slacktide import wiring
 from slacktide.errors import EventError, SettingsError
 
@@ -23,7 +23,7 @@ def batch_id(stack: Stack) -> str:
 
 
 def test_every_function_is_tested_here() -> None:
-    assert sorted([*STEPS, "validate", "sweep"]) == VERBS
+    assert sorted([*STEPS, "validate", "sweep", "api"]) == VERBS
 
 
 def test_each_step_answers_what_the_machine_reads(stack: Stack, batch_id: str) -> None:

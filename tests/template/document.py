@@ -12,6 +12,7 @@ Document = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 FUNCTION = "AWS::Serverless::Function"
 MACHINE = "AWS::Serverless::StateMachine"
+REST_API = "AWS::Serverless::Api"
 
 
 class _Loader(yaml.SafeLoader):

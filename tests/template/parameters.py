@@ -96,7 +96,8 @@ def outputs_are_described(template: Document) -> Iterator[str]:
     for name, output in template["Outputs"].items():
         if not str(output.get("Description", "")).endswith("."):
             yield f"{name}: no sentence describes it"
-        if output["Value"].get("Ref") not in template["Resources"]:
+        named = re.findall(r"\$\{(\w+)\}", str(output["Value"].get("Fn::Sub", ""))) or [output["Value"].get("Ref")]
+        if not set(named) & template["Resources"].keys():
             yield f"{name}: names nothing of this stack"
 
 

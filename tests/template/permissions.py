@@ -23,6 +23,17 @@ SEVERAL = {
         "SendDeadLetters",
     ): "AWS asks for sqs:SendMessage for a whole SendMessageBatch, emulators for an action that AWS lacks",
 }
+# A policy of AWS's own, by role, and why it is taken.
+MANAGED = {
+    "ApiAccountRole": "what API Gateway writes logs with, for all APIs of the account: it cannot be narrowed to one of them",
+}
+# What may delete objects, by role and statement, and what it deletes. Their versions stay.
+DELETES = {
+    ("SweepRole", "RemoveUploads"): "uploads that were not completed in time",
+    ("ApiRole", "Uploads"): "files that their owners delete, and uploads that they give up",
+    ("ApiRole", "Results"): "output and error files that their owners delete",
+}
+API_ACCOUNT = "AWS::ApiGateway::Account"
 LISTS = {"s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation"}  # actions on a bucket, not on its objects
 _EVERY_OF_A_KIND = re.compile(r"^\*$|:\*/?\*?$|:[a-z-]+[:/]\*$|^\$\{Bucket\.Arn\}/?\*$")
 
@@ -62,8 +73,9 @@ def actions_are_named(template: Document) -> Iterator[str]:
             for action in as_list(statement.get("Action")):
                 if not re.fullmatch(r"[a-z0-9]+:[A-Za-z0-9]+", action):
                     several.add((role, str(statement.get("Sid"))))
-        if "ManagedPolicyArns" in template["Resources"][role]["Properties"]:
-            yield f"{role}: managed policies grant more than is used"
+    managed = {role for role, it in resources(template, ROLE).items() if "ManagedPolicyArns" in it}
+    for role in sorted(managed ^ MANAGED.keys()):
+        yield f"{role}: either a managed policy, which grants more than is used, and a reason, or neither"
     for role, sid in sorted(several ^ SEVERAL.keys()):
         yield f"{role}, {sid}: either several actions by one name and a reason, or neither"
 
@@ -77,6 +89,8 @@ def roles_are_not_shared(template: Document) -> Iterator[str]:
             users.setdefault(target(it.get("Role")), []).append(name)
             if "Policies" in it:
                 yield f"{name}: policies outside its role"
+    for name, it in resources(template, API_ACCOUNT).items():
+        users.setdefault(target(it.get("CloudWatchRoleArn")), []).append(name)
     for role, names in users.items():
         if role is None:
             yield f"{', '.join(names)}: no role of this template"
@@ -89,6 +103,8 @@ def roles_trust_one_service(template: Document) -> Iterator[str]:
     services = {"TransformRole": "sagemaker.amazonaws.com"}
     for kind, service in ((FUNCTION, "lambda.amazonaws.com"), (MACHINE, "states.amazonaws.com")):
         services |= {target(it.get("Role")) or "": service for it in resources(template, kind).values()}
+    for it in resources(template, API_ACCOUNT).values():
+        services[target(it.get("CloudWatchRoleArn")) or ""] = "apigateway.amazonaws.com"
     for role, properties in resources(template, ROLE).items():
         trust = [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": services.get(role)}}]
         if properties["AssumeRolePolicyDocument"]["Statement"] != trust:
@@ -112,7 +128,8 @@ def roles_are_passed_to_one_service(template: Document) -> Iterator[str]:
 
 
 def drop_zone_is_only_read(template: Document) -> Iterator[str]:
-    """Nothing of ours writes below the drop zone, or a batch could start batches; and nothing deletes an object."""
+    """Nothing of ours writes below the drop zone, or a batch could start batches; and what deletes objects has a reason."""
+    deleting: set[tuple[str, str]] = set()
     for role in resources(template, ROLE):
         for statement in statements(template, role):
             actions = as_list(statement["Action"])
@@ -121,7 +138,9 @@ def drop_zone_is_only_read(template: Document) -> Iterator[str]:
             if writes and any(INPUT_PREFIX.startswith(it.partition("*")[0][: len(INPUT_PREFIX)]) for it in prefixes):
                 yield f"{role}, {statement['Sid']}: may write below {INPUT_PREFIX}"
             if any(action.startswith("s3:Delete") for action in actions):
-                yield f"{role}, {statement['Sid']}: may delete objects"
+                deleting.add((role, statement["Sid"]))
+    for role, sid in sorted(deleting ^ DELETES.keys()):
+        yield f"{role}, {sid}: either deletes objects, and a reason, or neither"
 
 
 def functions_write_their_own_log(template: Document) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from .document import FUNCTION, MACHINE, ROOT, Document, default, resources, target
+from .document import FUNCTION, MACHINE, REST_API, ROOT, Document, default, resources, target
 from .intake import DAY, settings
 
 BUCKET = "AWS::S3::Bucket"
@@ -133,7 +133,7 @@ def logs_end(template: Document) -> Iterator[str]:
 
 
 def logs_have_their_own_group(template: Document) -> Iterator[str]:
-    """Each function and each machine writes to a log group of its own, and no group is without a writer."""
+    """Each function, each machine and each API writes to a log group of its own, and no group is without a writer."""
     writers: dict[str | None, list[str]] = {name: [] for name in resources(template, LOG_GROUP)}
     for name, function in resources(template, FUNCTION).items():
         writers.setdefault(target(function.get("LoggingConfig", {}).get("LogGroup")), []).append(name)
@@ -141,6 +141,10 @@ def logs_have_their_own_group(template: Document) -> Iterator[str]:
         destinations = machine.get("Logging", {}).get("Destinations", [])
         groups = [target(it["CloudWatchLogsLogGroup"]["LogGroupArn"]) for it in destinations]
         writers.setdefault(groups[0] if groups else None, []).append(name)
+    for name, api in resources(template, REST_API).items():
+        log = api.get("AccessLogSetting", {})
+        log = log["Fn::If"][1] if "Fn::If" in log else log
+        writers.setdefault(target(log.get("DestinationArn")), []).append(name)
     for group, names in writers.items():
         if group not in resources(template, LOG_GROUP):
             yield f"{', '.join(names)}: no log group of this template"

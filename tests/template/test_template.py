@@ -59,6 +59,7 @@ def test_saved_answers_that_do_not_fit_are_seen() -> None:
         ("dead_letter", {"dead_letter_queue_url"}),
         ("sweep", {"batch_state_machine", "event_bus"}),
         ("submit", {"transform_image_uri", "wait_longest"}),
+        ("api", {"api_requests_per_second", "file_endpoint_url", "input_queue_url", "window_shortest", "bucket", "table"}),
     ],
 )
 def test_the_settings_that_a_function_reads_are_found(directory: str, reads: set[str]) -> None:
@@ -69,6 +70,8 @@ def test_a_function_reads_only_its_own_settings() -> None:
     assert "dead_letter_queue_url" not in settings_read("validate")
     assert "job_state_machine" not in settings_read("sweep")
     assert "batch_state_machine" not in settings_read("plan")
+    assert not {"batch_state_machine", "receive_limit", "dead_letter_queue_url"} & settings_read("api")
+    assert "api_requests_per_second" not in settings_read("validate")
 
 
 def test_each_method_of_executions_has_its_machine() -> None:

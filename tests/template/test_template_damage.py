@@ -19,6 +19,7 @@ LIFECYCLE = f"{BUCKET}/LifecycleConfiguration/Rules"
 TLS = "Resources/BucketPolicy/Properties/PolicyDocument/Statement/0"
 TABLE = "Resources/Table/Properties"
 MACHINE = "Resources/BatchStateMachine/Properties"
+API = "Resources/Api/Properties"
 PLAN = "Resources/PlanFunction/Properties"
 SHARED = "Globals/Function"
 VARIABLES = f"{SHARED}/Environment/Variables"
@@ -99,6 +100,8 @@ STORAGE = [
     Damage(storage.logs_have_their_own_group, f"{PLAN}/LoggingConfig/LogGroup/Ref", "PollLogGroup"),
     Damage(storage.logs_have_their_own_group, "Resources/PlanLogGroup"),
     Damage(storage.logs_have_their_own_group, f"{MACHINE}/Logging/Destinations"),
+    Damage(storage.logs_have_their_own_group, f"{API}/AccessLogSetting"),
+    Damage(storage.logs_have_their_own_group, f"{API}/AccessLogSetting/Fn::If/1/DestinationArn/Fn::GetAtt/0", "PlanLogGroup"),
     Damage(storage.machine_logs_hold_no_data, f"{MACHINE}/Logging/IncludeExecutionData", True),
     Damage(storage.machine_logs_hold_no_data, f"{MACHINE}/Logging/Level", "ALL"),
     Damage(storage.machine_logs_hold_no_data, "Resources/BatchStateMachineLogGroup/Properties/LogGroupName/Fn::Sub", "/batch"),
@@ -149,9 +152,17 @@ PERMISSIONS = [
     Damage(permissions.actions_are_named, f"{policy('PlanRole')}/0/Effect", "Deny"),
     Damage(permissions.actions_are_named, f"{policy('PlanRole')}/0", plus({"NotAction": "s3:PutObject"})),
     Damage(permissions.actions_are_named, "Resources/PlanRole/Properties", plus({"ManagedPolicyArns": ["arn:x"]})),
+    Damage(permissions.actions_are_named, "Resources/ApiAccountRole/Properties/ManagedPolicyArns"),
+    Damage(permissions.roles_are_not_shared, "Resources/ApiAccount"),
+    Damage(permissions.roles_are_not_shared, "Resources/ApiAccount/Properties/CloudWatchRoleArn/Fn::GetAtt/0", "ApiRole"),
     Damage(permissions.roles_are_not_shared, f"{PLAN}/Role/Fn::GetAtt/0", "PollRole"),
     Damage(permissions.roles_are_not_shared, f"{PLAN}/Role"),
     Damage(permissions.roles_are_not_shared, PLAN, plus({"Policies": ["AmazonS3FullAccess"]})),
+    Damage(
+        permissions.roles_trust_one_service,
+        "Resources/ApiAccountRole/Properties/AssumeRolePolicyDocument/Statement/0/Principal/Service",
+        "lambda.amazonaws.com",
+    ),
     Damage(
         permissions.roles_trust_one_service,
         "Resources/PlanRole/Properties/AssumeRolePolicyDocument/Statement/0/Principal",
@@ -166,6 +177,7 @@ PERMISSIONS = [
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Resource/Fn::Sub", "${Bucket.Arn}/in*"),
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Resource/Fn::Sub", "${Bucket.Arn}/input/x/*"),
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Action", ["s3:PutObject", "s3:DeleteObject"]),
+    Damage(permissions.drop_zone_is_only_read, f"{policy('SweepRole')}/4/Action", "s3:GetObject"),
     Damage(permissions.functions_write_their_own_log, f"{policy('PlanRole')}/6/Resource/Fn::Sub", "${PollLogGroup.Arn}"),
     Damage(permissions.functions_write_their_own_log, f"{policy('PlanRole')}/6/Action", plus("logs:CreateLogGroup")),
     Damage(permissions.functions_write_their_own_log, policy("PlanRole"), plus(statement("More", "logs:PutLogEvents", "*"))),
@@ -193,6 +205,7 @@ PARAMETERS = [
     Damage(parameters.references_are_there, "Outputs/TableName/Value/Ref", "Tabel"),
     Damage(parameters.outputs_are_described, "Outputs/TableName/Description"),
     Damage(parameters.outputs_are_described, "Outputs/TableName/Value/Ref", "LogLevel"),
+    Damage(parameters.outputs_are_described, "Outputs/ApiUrl/Value/Fn::Sub", "https://${AWS::Region}.example.com"),
 ]
 
 DAMAGES = [*INTAKE, *STORAGE, *FUNCTIONS, *PERMISSIONS, *PARAMETERS]

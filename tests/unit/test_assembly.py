@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fakes.backend import Request, drop, fail, succeed
-from fakes.world import Outcome, World, force_ids, force_small_steps, jsonl, request
+from fakes.world import BUCKET, Outcome, World, force_ids, force_small_steps, jsonl, request
 from slacktide.backends.protocol import Limits
+from slacktide.batch import ObjectRef
 from slacktide.codes import CLASSES, Code, CodeClass
 from slacktide.results import MESSAGES
 
@@ -160,9 +161,16 @@ def test_the_manifest_is_written_once() -> None:
 def test_what_the_bucket_states_decides_the_outcome() -> None:
     world = ready()
     manifest = world.batches()[0].results.manifest
-    world.bucket.write_json(manifest, {"status": "expired"})
+    written = {
+        name: {"key": f"output/{name}", "version_id": name, "lines": 1, "bytes": 2, "sha256": "0"}
+        for name in ("output", "errors")
+    }
+    world.bucket.write_json(manifest, {"status": "expired", **written})
     assemble(world)
-    assert world.batches()[0].outcome == "expired"
+    batch = world.batches()[0]
+    assert batch.outcome == "expired"
+    assert batch.output == ObjectRef(BUCKET, "output/output", "output", 2), "the files of the manifest are the results"
+    assert batch.errors == ObjectRef(BUCKET, "output/errors", "errors", 2)
 
 
 def test_an_execution_that_gave_up_assembles_what_is_there() -> None:

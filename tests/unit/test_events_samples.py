@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from slacktide.events import Dropped, read_event
+from slacktide.access import AccessKey
+from slacktide.api.app import ROUTES
+from slacktide.api.calls import Call, read_body
+from slacktide.api.openai import BatchCreate
+from slacktide.events import Created, Dropped, create_message, read_event
 from slacktide.ids import BATCH_ID
 from slacktide.steps import read_step
 from template.document import read_template
@@ -35,8 +39,9 @@ def read(name: str) -> dict[str, Any]:
 def test_every_function_has_a_sample() -> None:
     functions = {path.parent.name for path in ROOT.glob("functions/*/app.py")}
     samples = {path.stem for path in EVENTS.glob("*.json")}
-    assert samples - {"validate-cancel", "sweep-execution"} == functions
-    assert samples >= {"validate-cancel", "sweep-execution"}
+    others = {"validate-cancel", "validate-create", "sweep-execution"}
+    assert samples - others == functions
+    assert samples >= others
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,24 @@ def test_a_message_of_the_input_queue_holds_one_dropped_object(name: str, key: s
     assert dropped.key == key
     assert dropped.version_id
     assert dropped.etag
+
+
+def test_a_message_of_the_input_queue_tells_of_a_created_batch() -> None:
+    (record,) = read("validate-create")["Records"]
+    assert record["md5OfBody"] == hashlib.md5(record["body"].encode(), usedforsecurity=False).hexdigest()
+    created = read_event(record["body"], "any")
+    assert isinstance(created, Created)
+    assert record["body"] == create_message(created.batch_id)
+
+
+def test_a_call_of_the_api_is_read() -> None:
+    event = read("api")
+    headers = {name.lower(): value for name, value in event["headers"].items()}
+    call = Call(AccessKey("k", "name", "owner", "", 0), event["path"], headers, {}, read_body(event))
+    assert event["requestContext"]["path"] == f"/prod{event['path']}"
+    assert any(route.method == event["httpMethod"] and route.path == event["path"] for route in ROUTES)
+    assert call.json(BatchCreate).endpoint == "/v1/chat/completions"
+    assert call.attempt.retry_count == 0
 
 
 @pytest.mark.parametrize("name", STEPS)

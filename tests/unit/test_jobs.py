@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fakes.wire import Killed
-from fakes.world import World, force_small_steps, jsonl, request
+from fakes.world import NOTHING, World, force_small_steps, jsonl, request
 from slacktide.backends.protocol import Limits
 from slacktide.clock import Clock
 from slacktide.errors import ConflictError

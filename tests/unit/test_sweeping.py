@@ -2,7 +2,7 @@
 
 import pytest
 
-from fakes.world import World, jsonl, request
+from fakes.world import NOTHING, World, jsonl, request
 
 FILE = jsonl(request("a"), request("b"))
 
