@@ -157,6 +157,16 @@ class BatchCreated(msgspec.Struct, frozen=True):
     job: BatchJob
 
 
+class Pricing(msgspec.Struct, frozen=True):
+    """What a model costs is not known here: a hosted backend bills it, or the own GPUs. 1.5.x wants the field all the same."""
+
+    input: float | None = None
+    output: float | None = None
+    hourly: float | None = None
+    base: float | None = None
+    finetune: float | None = None
+
+
 class ModelObject(msgspec.Struct, frozen=True):
     """A model. `backends` is ours: who runs it here, in the order in which they are tried."""
 
@@ -167,6 +177,7 @@ class ModelObject(msgspec.Struct, frozen=True):
     created: int = 0
     object: str = "model"
     type: str = "chat"
+    pricing: Pricing = Pricing()
 
 
 class Identity(msgspec.Struct, frozen=True):
