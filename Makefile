@@ -21,7 +21,7 @@ export __SAM_CLI_APP_DIR := $(CURDIR)/$(BUILDS)/sam
 # The engine's image and where it goes: ECR in your own account (`make image IMAGE=<account>.dkr.ecr.<region>.amazonaws.com/slacktide-transform:0.1.0`).
 IMAGE ?= slacktide-transform:0.1.0
 
-.PHONY: help setup test chaos check up down demo scale bench bench-large image smoke-together clean
+.PHONY: help setup test chaos check docs up down demo scale bench bench-large image smoke-together clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -92,6 +92,12 @@ check: setup ## Lint, format, types, template, and a build for both architecture
 # What `sam build` makes of the template, from nothing. By default the layer fits both architectures; here each has its own.
 build-%:
 	LAYER_ARCHITECTURES=$* $(SAM)/bin/sam build --template template.yaml --build-dir $(BUILDS)/$*/build --parameter-overrides Architecture=$*
+
+## Pages that are made of the code; tests say when they are out of date
+
+docs: setup ## Make docs/cli.md of the command line
+	$(VENV)/bin/python -m slacktide_cli.manual > $(STATE)/cli.md
+	mv $(STATE)/cli.md docs/cli.md
 
 ## The local cloud
 

@@ -108,11 +108,11 @@ class FilePage(msgspec.Struct, frozen=True):
 class ApiPart(msgspec.Struct, frozen=True):
     """Answers that are final, from line `first` to line `last` of one job."""
 
-    id: str
+    id: Annotated[str, Meta(description="the name of its file, before .jsonl")]
     job_id: str
     model: str
-    first: int
-    last: int
+    first: Annotated[int, Meta(description="no line of it is before this one of the input")]
+    last: Annotated[int, Meta(description="none is behind this one")]
 
 
 class PartPage(msgspec.Struct, frozen=True):

@@ -67,9 +67,10 @@ class NoSuchThingError(ApiCallError):
 
 
 class UnavailableError(ApiCallError):
-    """The same call may work later; `after` is in how many seconds, where the API says so."""
+    """The HTTP API cannot be reached, fails, or breaks off; the same call may work later."""
 
     def __init__(self, message: str, *, after: int | None = None) -> None:
+        """`after` is in how many seconds, where the API says so."""
         super().__init__(message)
         self.after = after
 
