@@ -93,11 +93,10 @@ check: setup ## Lint, format, types, template, and a build for both architecture
 build-%:
 	LAYER_ARCHITECTURES=$* $(SAM)/bin/sam build --template template.yaml --build-dir $(BUILDS)/$*/build --parameter-overrides Architecture=$*
 
-## Pages that are made of the code; tests say when they are out of date
-
-docs: setup ## Make docs/cli.md of the command line
-	$(VENV)/bin/python -m slacktide_cli.manual > $(STATE)/cli.md
-	mv $(STATE)/cli.md docs/cli.md
+docs: setup ## Write the pages that are made of the code
+	@mkdir -p docs/api
+	$(VENV)/bin/python -m slacktide.api.openapi > docs/api/openapi.json
+	$(VENV)/bin/python -m slacktide_cli.manual > docs/cli.md
 
 ## The local cloud
 

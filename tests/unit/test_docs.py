@@ -333,7 +333,7 @@ def test_every_path_in_the_repository_exists(page: Path) -> None:
 
 
 # Absolute paths that users meet: of the container, of HTTP endpoints, of log groups, of Git hosting.
-KNOWN_ROOTS = {"opt", "v1", "aws", "ping", "invocations", "execution-parameters"}
+KNOWN_ROOTS = {"openai", "opt", "v1", "aws", "ping", "invocations", "execution-parameters"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from slacktide.batch import ObjectRef
 from slacktide.errors import ConflictError, NotFoundError
+from slacktide.ids import FILE_ID
 from slacktide.items import from_item, only_failed_condition, query, to_item
 
 PENDING = "pending-file"  # gsi2: uploads that have not been completed, by their end
@@ -61,7 +62,8 @@ class Files:
 
     def get(self, file_id: str, owner: str) -> File:
         """A file as it is now. Raises NotFoundError, also for one of another owner and for one that was deleted."""
-        item = self.table.get_item(Key=_file_key(file_id), ConsistentRead=True).get("Item")
+        is_id = FILE_ID.fullmatch(file_id)
+        item = self.table.get_item(Key=_file_key(file_id), ConsistentRead=True).get("Item") if is_id else None
         file = from_item(item, File) if item else None
         if file is None or file.owner != owner or file.state is FileState.DELETED:
             raise NotFoundError(f"there is no file {file_id}")

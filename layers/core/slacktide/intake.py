@@ -10,7 +10,7 @@ from slacktide.batch import DROP_OWNER, MOST_NAMED_MODELS, Batch, Failure, LineI
 from slacktide.bucket import Bucket
 from slacktide.cancelling import is_meant
 from slacktide.codes import Code
-from slacktide.errors import ConflictError, ModelTableError, TransitionError
+from slacktide.errors import ConflictError, ModelTableError, ObjectMissingError, TransitionError
 from slacktide.events import Dropped, unquoted
 from slacktide.executions import Executions
 from slacktide.ids import new_batch_id
@@ -67,11 +67,19 @@ class Intake:
         if guard.state == "started":
             return
         try:
-            self._start(self.retries.build(batch), None)
+            self._start(*self._prepare(batch))
         except BaseException:
             self.records.release_input(batch_id, invocation=invocation)
             raise
         self.records.start_input(batch_id)
+
+    def _prepare(self, batch: Batch) -> tuple[Batch, Failure | None]:
+        """A created batch with its input; or why it has none."""
+        try:
+            return self.retries.build(batch), None
+        except ObjectMissingError:
+            message = f"The input of {batch.retry_of}, or its results, are not there any more: its lines cannot be run again."
+            return batch, Failure(Code.INPUT_NOT_FOUND, message)
 
     def give_up(self, dropped: Dropped) -> None:
         """Fail the batch of an input before the queue gives its message up, so that it ends where its user can see it."""

@@ -20,7 +20,7 @@ from slacktide.codes import CodeClass
 from slacktide.creation import Attempt, Creator, KeyReusedError
 from slacktide.errors import NotFoundError, ObjectMissingError
 from slacktide.faults import Fault
-from slacktide.ids import new_batch_id, new_file_id
+from slacktide.ids import BATCH_ID, new_batch_id, new_file_id
 from slacktide.model_tables import ModelTables
 from slacktide.models import ENDPOINTS
 from slacktide.options import OPTIONS, read_options
@@ -105,7 +105,7 @@ class BatchService:
     def get(self, owner: str, batch_id: str) -> Batch:
         """One batch. Raises NoSuchThingError."""
         try:
-            batch = self.records.get_batch(batch_id)
+            batch = self.records.get_batch(batch_id) if BATCH_ID.fullmatch(batch_id) else None
         except NotFoundError:
             batch = None
         if batch is None or batch.owner != owner:

@@ -49,9 +49,3 @@ class Route:
     body: type | None = None
     form: tuple[FormField, ...] = ()
     query: dict[str, str] = field(default_factory=dict[str, str])  # name to description
-
-    @property
-    def operation(self) -> str:
-        """The name of the call, for generated clients: the handler's, behind that of its dialect."""
-        dialect = self.handler.__module__.rpartition(".")[2]
-        return f"{dialect}_{self.handler.__name__}"

@@ -169,6 +169,23 @@ class ModelObject(msgspec.Struct, frozen=True):
     type: str = "chat"
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """A key, an organization or a project; here all three are the owner of a key."""
+
+    id: str
+    name: str | None = None
+    slug: str | None = None
+
+
+class Whoami(msgspec.Struct, frozen=True):
+    """Who a key belongs to."""
+
+    api_key: Identity
+    organization: Identity
+    project: Identity
+    type: str = "project_api_key"
+
+
 # Files
 
 
@@ -281,9 +298,8 @@ def list_models(api: Api, _: Call) -> Reply:
 
 def tell_identity(_: Api, call: Call) -> Reply:
     """Who a key belongs to: `tg` asks before anything else (`lib/cli/__init__.py`, `_resolve_project_id`)."""
-    owner = {"id": call.owner, "name": call.owner}
-    key = {"id": call.key.key_id}
-    return Reply({"type": "project_api_key", "api_key": key, "organization": owner, "project": {**owner, "slug": call.owner}})
+    owner = Identity(call.owner, call.owner, call.owner)
+    return Reply(Whoami(Identity(call.key.key_id), owner, owner))
 
 
 # What these calls share
@@ -364,6 +380,6 @@ ROUTES = (
         body=own.Retry,
     ),
     Route("GET", f"{ROOT}/models", list_models, "List models", list[ModelObject]),
-    Route("GET", "/v3/whoami", tell_identity, "Who the key belongs to", dict[str, object]),
+    Route("GET", "/v3/whoami", tell_identity, "Who the key belongs to", Whoami),
     *own.routes(ROOT),
 )
