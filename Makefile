@@ -111,6 +111,7 @@ build-%:
 docs: setup ## Write the pages that are made of the code
 	@mkdir -p docs/api
 	$(VENV)/bin/python -m slacktide.api.openapi > docs/api/openapi.json
+	$(VENV)/bin/python -m slacktide_cli.manual > docs/cli.md
 
 ## The local cloud
 

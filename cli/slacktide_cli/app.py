@@ -6,7 +6,8 @@ import typer
 from rich.console import Console
 
 from slacktide_cli.errors import EXIT_CODES, CliError, ExitCode
-from slacktide_cli.verbs import cancel, fake_together, models, run, validate
+from slacktide_cli.outside import Outside
+from slacktide_cli.verbs import cancel, download, fake_together, get, keys, ls, models, retry, run, validate, watch
 
 app = typer.Typer(
     name="slacktide",
@@ -18,16 +19,22 @@ app = typer.Typer(
 )
 
 app.command("run")(run.run)
+app.command("ls")(ls.ls)
+app.command("get")(get.get)
+app.command("watch")(watch.watch)
+app.command("download")(download.download)
+app.command("retry")(retry.retry)
 app.command("cancel")(cancel.cancel)
 app.command("validate")(validate.validate)
 app.command("models")(models.models)
+app.add_typer(keys.keys, name="keys")
 app.command("fake-together")(fake_together.fake_together)
 
 
-def main() -> None:
+def main(outside: Outside | None = None) -> None:
     """Run the command line; the exit code is 0, 1 (the answer is no), 2 (usage), or 130 (interrupted)."""
     try:
-        app()
+        app(obj=outside or Outside())
     except CliError as error:
         Console(stderr=True).print(f"slacktide: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(EXIT_CODES[type(error)])

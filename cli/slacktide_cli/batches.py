@@ -1,6 +1,5 @@
 """The client of the drop zone: drop a file, follow its batch, download its results. It prints nothing."""
 
-import hashlib
 import os
 import secrets
 import time
@@ -19,12 +18,12 @@ from slacktide import keys
 from slacktide_cli.documents import LatestBatch, Manifest, ResultFile
 from slacktide_cli.errors import BatchReplacedError, ManifestError, ServiceError, UsageError
 from slacktide_cli.models import rewrite_models
+from slacktide_cli.pacing import growing_pauses
+from slacktide_cli.results import find_differences, find_miscounts, write_result, writing_to
 
 _MISSING = {"NoSuchKey", "404", "AccessDenied"}  # without the right to list, S3 answers 403 for what is not there
 _BLOCK = 1 << 16  # bytes
 _ONE_PUT = 100 << 20  # bytes; a bigger file goes up in parts, side by side
-_SHORTEST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds
-_WAIT_SHARE = 0.05  # of the time that the batch has taken so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +79,8 @@ def follow_batch(s3: Any, drop: Drop, *, wait: Callable[[float], None] = time.sl
     `wait` is called with the seconds until the next look, half a second at first and growing with the batch's age.
     Raises BatchReplacedError when a newer version of the key takes its place, ServiceError when S3 refuses.
     """
-    waited, seen, was_seen = 0.0, None, False
-    while True:
+    seen, was_seen = None, False
+    for pause in growing_pauses():
         document = _read_changed(s3, drop, seen)
         if document is not None:
             content, seen = document
@@ -96,53 +95,41 @@ def follow_batch(s3: Any, drop: Drop, *, wait: Callable[[float], None] = time.sl
                     f"s3://{drop.bucket}/{drop.key} was written again; its status is now that of {latest.batch_id}. "
                     f"The batch goes on; its results will be below output/{keys.input_path(drop.key)}/."
                 )
-        pause = min(_LONGEST_WAIT, max(_SHORTEST_WAIT, waited * _WAIT_SHARE))
-        waited += pause
         wait(pause)
 
 
 def download_results(s3: Any, drop: Drop, batch: LatestBatch, directory: Path) -> Manifest:
     """Download output, errors, receipt and manifest of an ended batch, and return the manifest.
 
-    Raises ManifestError when there is none, or when the files are not what it says: size, lines, SHA-256.
+    Raises ManifestError when there is none, or when the files are not what it says: size, lines, SHA-256; UsageError when
+    they cannot be written.
     """
     results = keys.ResultKeys(keys.input_path(drop.key), batch.batch_id)
-    directory.mkdir(parents=True, exist_ok=True)
     content = _read(s3, drop.bucket, results.manifest)
     if content is None:
         raise ManifestError(f"{batch.batch_id} is {batch.status} but has no manifest at {results.manifest}.")
     manifest = msgspec.json.decode(content, type=Manifest)
     problems = _download(s3, drop.bucket, manifest.output, directory / "output.jsonl")
     problems += _download(s3, drop.bucket, manifest.errors, directory / "errors.jsonl")
-    lines, total = manifest.output.lines + manifest.errors.lines, manifest.counts.total
-    if lines != total:
-        problems.append(f"output and errors have {lines} lines together, the batch has {total}")
+    problems += find_miscounts(manifest)
     receipt = _read(s3, drop.bucket, manifest.receipt.key)
     if receipt is None:
         problems.append(f"the receipt {manifest.receipt.key} is missing")
-    else:
-        (directory / "receipt.json").write_bytes(receipt)
-    (directory / "manifest.json").write_bytes(content)
+    with writing_to(directory):
+        if receipt is not None:
+            (directory / "receipt.json").write_bytes(receipt)
+        (directory / "manifest.json").write_bytes(content)
     if problems:
         raise ManifestError(f"The results of {batch.batch_id} are not those of its manifest: {'; '.join(problems)}.")
     return manifest
 
 
 def _download(s3: Any, bucket: str, file: ResultFile, target: Path) -> list[str]:
-    digest, size, lines = hashlib.sha256(), 0, 0
     version = {"VersionId": file.version_id} if file.version_id else {}
-    with _service_errors(f"downloading s3://{bucket}/{file.key}"), target.open("wb") as output:
+    with _service_errors(f"downloading s3://{bucket}/{file.key}"), write_result(target) as writer:
         for block in s3.get_object(Bucket=bucket, Key=file.key, **version)["Body"].iter_chunks(_BLOCK):
-            output.write(block)
-            digest.update(block)
-            size += len(block)
-            lines += block.count(b"\n")
-    found = {"bytes": size, "lines": lines, "sha256": digest.hexdigest()}
-    return [
-        f"{target.name} has {name} {value}, the manifest says {getattr(file, name)}"
-        for name, value in found.items()
-        if value != getattr(file, name)
-    ]
+            writer.write(block)
+    return find_differences(target.name, writer, file)
 
 
 def _read_changed(s3: Any, drop: Drop, etag: str | None) -> tuple[bytes, str] | None:

@@ -5,7 +5,13 @@ CliError
 └── OutcomeError           it was carried out, and the answer is no
     ├── BatchReplacedError a newer version of the same key took the batch's place in latest.json
     ├── ManifestError      what was downloaded is not what the manifest says
-    └── ServiceError       AWS refused, or could not be reached
+    ├── KeyNameError       no API key has this name, or one has it already
+    ├── ServiceError       AWS refused, or could not be reached
+    └── ApiCallError       the HTTP API does not do what it was asked for
+        ├── UnknownKeyError    401: it does not know the API key
+        ├── NoSuchThingError   404: there is no such thing for the owner of the key
+        └── UnavailableError   no connection, no whole answer, 5xx: the same call may work later
+            └── RateLimitError     429: this key calls too often
 """
 
 from enum import IntEnum
@@ -40,8 +46,37 @@ class ManifestError(OutcomeError):
     """The manifest is missing, or the downloaded results are not those that it names."""
 
 
+class KeyNameError(OutcomeError):
+    """The name of an API key is in use, or nobody has it."""
+
+
 class ServiceError(OutcomeError):
     """AWS refused a call, or could not be reached."""
+
+
+class ApiCallError(OutcomeError):
+    """The HTTP API does not do what it was asked for."""
+
+
+class UnknownKeyError(ApiCallError):
+    """The HTTP API does not know the API key, or it was revoked."""
+
+
+class NoSuchThingError(ApiCallError):
+    """There is no such thing, or it belongs to somebody else."""
+
+
+class UnavailableError(ApiCallError):
+    """The HTTP API cannot be reached, fails, or breaks off; the same call may work later."""
+
+    def __init__(self, message: str, *, after: int | None = None) -> None:
+        """`after` is in how many seconds, where the API says so."""
+        super().__init__(message)
+        self.after = after
+
+
+class RateLimitError(UnavailableError):
+    """This key calls too often."""
 
 
 EXIT_CODES: dict[type[CliError], ExitCode] = {
@@ -49,5 +84,11 @@ EXIT_CODES: dict[type[CliError], ExitCode] = {
     OutcomeError: ExitCode.FAILED,
     BatchReplacedError: ExitCode.FAILED,
     ManifestError: ExitCode.FAILED,
+    KeyNameError: ExitCode.FAILED,
     ServiceError: ExitCode.FAILED,
+    ApiCallError: ExitCode.FAILED,
+    UnknownKeyError: ExitCode.FAILED,
+    NoSuchThingError: ExitCode.FAILED,
+    UnavailableError: ExitCode.FAILED,
+    RateLimitError: ExitCode.FAILED,
 }

@@ -2,8 +2,10 @@
 
 import codecs
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from rich.cells import cell_len
 
 from slacktide.batch import Failure, Options
@@ -12,6 +14,12 @@ from slacktide_cli.preflight import Excerpt, Finding, GroupCount, Report
 _INDENT = "    "
 _PICTURES = 0x2400  # the block of Unicode that has a visible sign for each ASCII control character
 _DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
+
+# What the manual says of the fields with these names.
+_CODES = "bad lines by code, the commonest first; a line with several faults counts once for each of their codes"
+_FAULTS = (
+    "the first faults, by line; a line may have several. `param` is the field, `column` the 1-based byte; either may be null"
+)
 
 
 class FaultDocument(msgspec.Struct, frozen=True):
@@ -30,23 +38,23 @@ class FaultDocument(msgspec.Struct, frozen=True):
 class FileDocument(msgspec.Struct, frozen=True):
     """One file. `unreadable` says why it could not be read; the counts are 0 then. `failure` is that of the batch."""
 
-    file: str
-    total: int = 0
-    valid: int = 0
-    invalid: int = 0
-    runs: int = 0
-    jobs: int = 0
-    groups: list[GroupCount] = []
-    codes: dict[str, int] = {}
-    faults: list[FaultDocument] = []
-    failure: Failure | None = None
-    unreadable: str | None = None
+    file: Annotated[str, Meta(description="the argument, `-` for the standard input")]
+    total: Annotated[int, Meta(description="lines; `valid` + `invalid` is `total`")] = 0
+    valid: Annotated[int, Meta(description="lines without a fault")] = 0
+    invalid: Annotated[int, Meta(description="lines with faults")] = 0
+    runs: Annotated[int, Meta(description="lines that would run; 0 if the file would be refused")] = 0
+    jobs: Annotated[int, Meta(description="jobs of the first round; 0 if the file would be refused")] = 0
+    groups: Annotated[list[GroupCount], Meta(description="good lines by model id and endpoint")] = []
+    codes: Annotated[dict[str, int], Meta(description=_CODES)] = {}
+    faults: Annotated[list[FaultDocument], Meta(description=_FAULTS)] = []
+    failure: Annotated[Failure | None, Meta(description="of the failed batch, if the file would be refused; else null")] = None
+    unreadable: Annotated[str | None, Meta(description="why the file could not be read; all else is then 0 or empty")] = None
 
 
 class Document(msgspec.Struct, frozen=True):
     """What `--json` prints."""
 
-    ok: bool
+    ok: Annotated[bool, Meta(description="whether the exit code is 0")]
     files: list[FileDocument]
     v: int = 1
 

@@ -9,15 +9,33 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from slacktide_cli.documents import LatestBatch
+from slacktide.statuses import BatchStatus
+from slacktide_cli.documents import Counts
+from slacktide_cli.documents import Progress as JobsProgress
 
 _STATUS_STYLES = {"completed": "green", "failed": "red", "expired": "red", "cancelled": "yellow"}
+
+
+class Shown(Protocol):
+    """What is shown of a batch, wherever it was read."""
+
+    @property
+    def batch_id(self) -> str: ...
+
+    @property
+    def status(self) -> BatchStatus: ...
+
+    @property
+    def counts(self) -> Counts: ...
+
+    @property
+    def progress(self) -> JobsProgress: ...
 
 
 class View(Protocol):
     """Shows a batch each time it has changed."""
 
-    def show(self, batch: LatestBatch) -> None:
+    def show(self, batch: Shown) -> None:
         """Show the batch as it is now."""
         ...
 
@@ -33,7 +51,7 @@ class PlainView:
         self._console = console
         self._last = ""
 
-    def show(self, batch: LatestBatch) -> None:
+    def show(self, batch: Shown) -> None:
         """Print the batch's line, unless it is the one before again."""
         line = f"{batch.batch_id} {batch.status} {_count(batch)}{_describe_jobs(batch)}"
         if line != self._last:
@@ -62,7 +80,7 @@ class LiveView:
         self._task: TaskID = self._bar.add_task("batch", total=None, status="dropped", failed="")
         self._live = Live(self._bar, console=console, refresh_per_second=8)
 
-    def show(self, batch: LatestBatch) -> None:
+    def show(self, batch: Shown) -> None:
         """Redraw the bar and the jobs."""
         style = _STATUS_STYLES.get(batch.status, "cyan")
         self._bar.update(
@@ -92,11 +110,11 @@ def choose_view(console: Console) -> View:
     return LiveView(console) if console.is_terminal else PlainView(console)
 
 
-def _count(batch: LatestBatch) -> str:
+def _count(batch: Shown) -> str:
     counts = batch.counts
     return f"{counts.completed}/{counts.total} done, {counts.failed} failed"
 
 
-def _describe_jobs(batch: LatestBatch) -> str:
+def _describe_jobs(batch: Shown) -> str:
     jobs = () if batch.status.is_final else batch.progress.jobs
     return "".join(f"; {job.job_id} {job.backend} {job.state} {job.completed}/{job.total}" for job in jobs)

@@ -21,6 +21,7 @@ from slacktide.results import ErrorBody, write_result
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus, JobNotice, JobState
 from slacktide.steps import grow
+from slacktide_cli.manual.commands import find_commands
 from slacktide_cli.verbs import run
 from template.document import read_template
 
@@ -98,9 +99,14 @@ def test_the_readme_names_the_options_that_are_refused_for_now() -> None:
     assert [name for name in _NOT_YET if f"`{name}`" not in section] == []
 
 
-def test_the_readme_names_every_option_of_the_command() -> None:
-    names = [name.replace("_", "-") for name in inspect.signature(run.run).parameters if name != "file"]
-    assert [name for name in names if f"`--{name}`" not in README] == []
+def test_the_readme_names_every_option_of_run() -> None:
+    options = [parameter for parameter in find_commands()["run"].params if parameter.param_type_name == "option"]
+    assert len(options) == len(inspect.signature(run.run).parameters) - 1, "all but the file"
+    assert [option.opts[0] for option in options if f"`{option.opts[0]}`" not in README] == []
+
+
+def test_the_readme_names_every_verb() -> None:
+    assert [name for name in find_commands() if not re.search(rf"\bslacktide {name}\b", README)] == []
 
 
 def test_every_parameter_is_documented_with_default_and_bounds() -> None:

@@ -23,7 +23,7 @@ def models(
 ) -> None:
     """List the models that Slacktide knows, or check a model table before it goes into the bucket.
 
-    Exit code 0: listed. 2: the file cannot be read, or is wrong; every wrong row is named.
+    Exit code 0: listed. 2: usage, or the file cannot be read, or is wrong; every wrong row is named.
     """
     rows = read_table(file).rows
     if as_json:

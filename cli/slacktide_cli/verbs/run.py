@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import boto3
+import msgspec
 import typer
 from botocore.exceptions import BotoCoreError
+from msgspec import Meta
 from rich.console import Console
 
 from slacktide.statuses import BatchStatus
+from slacktide_cli.arguments import BucketOption, JsonOption, open_consoles, print_json, say
 from slacktide_cli.batches import Drop, check_key, choose_key, download_results, drop_file, follow_batch
-from slacktide_cli.documents import LatestBatch, Manifest
+from slacktide_cli.documents import Counts, LatestBatch, Manifest, Problem
 from slacktide_cli.errors import ExitCode, ServiceError, UsageError
 from slacktide_cli.views import View, choose_view
 
@@ -25,6 +28,19 @@ class OnInvalid(StrEnum):
     REJECT = "reject"
 
 
+class RunDocument(msgspec.Struct, frozen=True):
+    """What `--json` prints at the end."""
+
+    ok: Annotated[bool, Meta(description="whether the batch is `completed`, and so the exit code 0")]
+    batch_id: str
+    input: Annotated[str, Meta(description="where the file was dropped")]
+    status: Annotated[BatchStatus, Meta(description="how the batch ended")]
+    counts: Annotated[Counts, Meta(description="lines: `total`, `completed`, `failed`")]
+    error: Annotated[Problem | None, Meta(description="`code` and `message` of a batch that failed")]
+    folder: Annotated[str, Meta(description="where output.jsonl, errors.jsonl, receipt.json and manifest.json are")]
+    v: int = 1
+
+
 OnInvalidOption = Annotated[
     OnInvalid | None, typer.Option(help="Run the good lines of a file with bad ones, or refuse it whole.")
 ]
@@ -35,7 +51,7 @@ def run(
     file: Annotated[Path, typer.Argument(help="The requests, one JSON object a line.", show_default=False)],
     *,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="./results/<batch id>")] = None,
-    bucket: Annotated[str | None, typer.Option(envvar="SLACKTIDE_BUCKET", help="Slacktide's bucket (output BucketName).")] = None,
+    bucket: BucketOption = None,
     key: Annotated[
         str | None, typer.Option(help="The key to drop it at, below input/.", show_default="input/cli/<time>/<file>")
     ] = None,
@@ -49,6 +65,7 @@ def run(
     route: Annotated[str | None, typer.Option(help="Backends to try, round after round, e.g. together,sagemaker.")] = None,
     max_rounds: Annotated[int | None, typer.Option(min=1, help="Most rounds that it may take.")] = None,
     show_backend: Annotated[bool, typer.Option(help="Have each output line tell its backend and round.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run FILE as a batch: drop it, follow it, download the results and check them.
 
@@ -66,7 +83,7 @@ def run(
         "show-backend": "true" if show_backend else None,
     }
     target = check_arguments(file, bucket=bucket, key=key, model=model, tag=tag)
-    console = Console()
+    console, _ = open_consoles(as_json=as_json)
     code = run_file(
         file,
         target=target,
@@ -76,6 +93,7 @@ def run(
         s3=_connect(),
         console=console,
         view=choose_view(console),
+        as_json=as_json,
     )
     raise typer.Exit(code)
 
@@ -106,15 +124,16 @@ def run_file(
     s3: Any,
     console: Console,
     view: View,
+    as_json: bool = False,
 ) -> ExitCode:
     """Drop, follow and download; the exit code says how the batch ended."""
     bucket, key = target
     drop = drop_file(s3, file, bucket=bucket, key=key, options=options, model=model)
-    _say(console, f"Dropped {file} at s3://{bucket}/{key}")
+    say(console, f"Dropped {file} at s3://{bucket}/{key}")
     try:
         batch = _follow(s3, drop, view)
     except KeyboardInterrupt:
-        _say(
+        say(
             console,
             f"The batch goes on without you. Its status: s3://{bucket}/{drop.latest_key} "
             f"(aws s3 cp s3://{bucket}/{drop.latest_key} -); its results will lie beside it. "
@@ -123,8 +142,13 @@ def run_file(
         return ExitCode.INTERRUPTED
     folder = out or Path("results") / batch.batch_id
     manifest = download_results(s3, drop, batch, folder)
-    _say(console, summarize(batch, manifest, folder))
-    return ExitCode.OK if batch.status is BatchStatus.COMPLETED else ExitCode.FAILED
+    is_good = batch.status is BatchStatus.COMPLETED
+    say(console, summarize(batch, manifest, folder))
+    if as_json:
+        print_json(
+            RunDocument(is_good, batch.batch_id, f"s3://{bucket}/{key}", batch.status, manifest.counts, batch.error, str(folder))
+        )
+    return ExitCode.OK if is_good else ExitCode.FAILED
 
 
 def summarize(batch: LatestBatch, manifest: Manifest, folder: Path) -> str:
@@ -152,7 +176,3 @@ def _connect() -> Any:
         return boto3.client("s3")
     except BotoCoreError as error:
         raise ServiceError(f"AWS cannot be used: {error}. Set the credentials and the region.") from error
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """`slacktide cancel`: the marker that the pipeline understands, or an error that says what to do."""
 
+import json
 from typing import Any
 
 import boto3
@@ -35,6 +36,12 @@ def test_the_command_writes_the_marker(s3: Any) -> None:
     assert BATCH_ID in said.output
     (written,) = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert (written["Key"], written["Size"]) == (f"input/{BATCH_ID}.jsonl.cancel", 0)
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_script_gets_a_document() -> None:
+    said = CliRunner().invoke(app, ["cancel", BATCH_ID, "--bucket", BUCKET, "--json"])
+    assert json.loads(said.stdout) == {"batch_id": BATCH_ID, "marker": f"s3://{BUCKET}/input/{BATCH_ID}.jsonl.cancel", "v": 1}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`slacktide run` as a person sees it: what it prints, what it leaves, and its exit code."""
 
 import io
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,30 @@ def test_a_pipe_gets_plain_lines(
     ]
     assert "2 answers, 1 errors, 3 lines" in printed
     assert "here/output.jsonl" in printed
+
+
+@pytest.mark.parametrize("status", FINAL)
+def test_a_script_gets_one_document_and_the_rest_on_the_standard_error(
+    slacktide: FakeSlacktide, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: str
+) -> None:
+    script(slacktide, monkeypatch, status)
+    code = call(monkeypatch, "run", str(file), "--json", "--key", "input/a.jsonl")
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert list(document) == list(verb.RunDocument.__struct_fields__)
+    assert (document["ok"], document["status"], code) == (status == "completed", status, int(status != "completed"))
+    assert (document["batch_id"], document["input"]) == (BATCH, f"s3://{BUCKET}/input/a.jsonl")
+    assert document["counts"] == {"total": 3, "completed": 2, "failed": 1}
+    assert (Path(document["folder"]) / "output.jsonl").exists()
+    assert f"{BATCH} in_progress" in printed.err
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(
+    slacktide: FakeSlacktide, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script(slacktide, monkeypatch, "completed")
+    assert call(monkeypatch, "run", str(file), "--out", str(file)) == 2
+    assert "a.jsonl cannot be written to" in capsys.readouterr().err
 
 
 def test_the_options_ride_on_the_object(slacktide: FakeSlacktide, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""docs/cli.md, made of the command line itself: `python -m slacktide_cli.manual`."""

@@ -1,0 +1,159 @@
+"""`slacktide keys`: made, listed and revoked straight on the table; the key is shown once."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import boto3
+import pytest
+
+from slacktide.access import AccessKeys
+from slacktide_cli import app
+from slacktide_cli.verbs.keys import CreatedKey, KeyDocument, KeyList, RevokedKey
+
+KEY = re.compile(r"slk_[a-z2-7]{16}_[A-Za-z0-9_-]{43}")
+
+
+class Said(Protocol):
+    """What a call of the command line has printed."""
+
+    out: str
+    err: str
+
+
+Call = Callable[..., tuple[int, Said]]
+
+
+@pytest.fixture
+def access(table: Any, monkeypatch: pytest.MonkeyPatch) -> AccessKeys:
+    monkeypatch.setenv("SLACKTIDE_TABLE", table.name)
+    return AccessKeys(table)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*arguments: str) -> tuple[int, Said]:
+        monkeypatch.setattr(sys, "argv", ["slacktide", "keys", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        return int(ended.value.code or 0), capsys.readouterr()
+
+    return run
+
+
+def test_the_key_alone_is_on_the_standard_output_and_works(call: Call, access: AccessKeys) -> None:
+    code, said = call("create", "nightly")
+    assert code == 0
+    key = said.out.removesuffix("\n")
+    assert KEY.fullmatch(key)
+    found = access.find(key)
+    assert found is not None
+    assert (found.name, found.owner, found.requests_per_second) == ("nightly", "nightly", None)
+    assert "nightly" in said.err
+    assert key not in said.err
+
+
+def test_owner_and_rate_are_kept(call: Call, access: AccessKeys) -> None:
+    key = call("create", "dashboard", "--owner", "drop", "--requests-per-second", "0")[1].out.strip()
+    found = access.find(key)
+    assert found is not None
+    assert (found.owner, found.requests_per_second) == ("drop", 0)
+
+
+def test_a_name_in_use_is_told_and_free_again_when_it_is_revoked(call: Call, access: AccessKeys) -> None:
+    key = call("create", "a")[1].out.strip()
+    code, said = call("create", "a")
+    assert (code, said.out) == (1, "")
+    assert "slacktide keys revoke a" in said.err
+    assert call("revoke", "a")[0] == 0
+    assert access.find(key) is None
+    assert call("create", "a")[0] == 0
+
+
+def test_the_list_shows_all_keys_and_nothing_secret(call: Call, access: AccessKeys) -> None:
+    shown = [
+        call("create", "a", "--requests-per-second", "5")[1].out.strip(),
+        call("create", "b", "--owner", "drop")[1].out.strip(),
+    ]
+    call("create", "c", "--requests-per-second", "0")
+    call("revoke", "b")
+    code, said = call("list")
+    assert code == 0
+    rows = [line.split() for line in said.out.splitlines()]
+    assert rows[0] == ["NAME", "OWNER", "KEY", "ID", "AGE", "RATE", "STATE"]
+    assert {row[0]: row[1] for row in rows[1:]} == {"a": "a", "b": "drop", "c": "c"}
+    text = {row[0]: " ".join(row[4:]) for row in rows[1:]}
+    assert (text["a"], text["c"]) == ("5/s in use", "no limit in use")
+    assert re.fullmatch(r"default revoked \ds ago", text["b"])
+    listed = call("list", "--json")[1].out
+    for key, record in zip(shown, list(access.all())[:2], strict=True):
+        assert key.rpartition("_")[2] not in said.out + listed
+        assert record.digest not in said.out + listed
+
+
+def test_the_documents(call: Call, access: AccessKeys) -> None:
+    created = json.loads(call("create", "a", "--json")[1].out)
+    listed = json.loads(call("list", "--json")[1].out)
+    revoked = json.loads(call("revoke", "a", "--json")[1].out)
+    assert [list(document) for document in (created, listed, revoked)] == [
+        list(kind.__struct_fields__) for kind in (CreatedKey, KeyList, RevokedKey)
+    ]
+    assert KEY.fullmatch(created["key"])
+    (record,) = listed["keys"]
+    assert list(record) == list(KeyDocument.__struct_fields__)
+    assert record == created["record"]
+    assert revoked["record"] == record | {"revoked_at": revoked["record"]["revoked_at"]}
+    assert access.find(created["key"]) is None
+
+
+def test_a_name_that_nobody_has_is_told(call: Call, access: AccessKeys) -> None:
+    assert list(access.all()) == []
+    code, said = call("revoke", "nobody")
+    assert code == 1
+    assert "No key in use is named nobody" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["create"], "Missing argument"),
+        (["create", "two words"], "NAME: a name"),
+        (["create", "-" * 3 + "x"], "No such option"),
+        (["create", "a" * 64], "NAME: a name"),
+        (["create", "a", "--owner", "a#b"], "--owner: a name"),
+        (["create", "a", "--owner", ""], "--owner: a name"),
+        (["create", "a", "--requests-per-second", "-1"], "--requests-per-second"),
+        (["revoke", "a/b"], "NAME: a name"),
+    ],
+)
+def test_what_cannot_be_a_name_is_2(call: Call, access: AccessKeys, arguments: list[str], told: str) -> None:
+    code, said = call(*arguments)
+    assert code == 2
+    assert told in " ".join(said.err.split())
+    assert list(access.all()) == []
+
+
+@pytest.mark.parametrize("arguments", [["create", "a"], ["list"], ["revoke", "a"]])
+def test_a_missing_table_says_what_to_do(call: Call, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.delenv("SLACKTIDE_TABLE", raising=False)
+    code, said = call(*arguments)
+    assert (code, "SLACKTIDE_TABLE" in said.err) == (2, True)
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("arguments", [["create", "a"], ["list"], ["revoke", "a"]])
+def test_a_refusal_of_aws_is_said(call: Call, arguments: list[str]) -> None:
+    code, said = call(*arguments, "--table", "nobodys")
+    assert code == 1
+    assert "ResourceNotFoundException" in said.err
+    assert "output TableName" in said.err
+
+
+@pytest.mark.usefixtures("access")
+def test_an_aws_without_a_region_is_said(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    code, said = call("list")
+    assert (code, "region" in said.err) == (1, True)
