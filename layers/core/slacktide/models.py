@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from slacktide.errors import ModelTableError
+from slacktide.prices import Price, Terms
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 BACKENDS = ("together", "openai", "sagemaker")
@@ -21,10 +23,16 @@ Name = Annotated[str, Meta(min_length=1)]
 
 
 class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model at one backend: the id that it has there, and whether it is run in batches there."""
+    """A model at one backend: its id there, whether it is run in batches there, and what that costs by terms of several days."""
 
     id: Name
     batchable: bool = True
+    terms: list[Terms] = []
+
+    @property
+    def newest_terms(self) -> Terms | None:
+        """The terms that count; None where none are known."""
+        return max(self.terms, key=lambda terms: terms.as_of, default=None)
 
 
 class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -54,6 +62,16 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def upstream(self, backend: str) -> Upstream | None:
         """The model at a backend; None when the backend does not have it."""
         return getattr(self.backends, backend, None)
+
+    def terms(self, backend: str) -> Terms | None:
+        """The newest terms at a backend; None where none are known, as on own GPUs, which cost by the hour."""
+        upstream = self.upstream(backend)
+        return None if upstream is None else upstream.newest_terms
+
+    def batch_price(self, backend: str) -> Price | None:
+        """What tokens cost in batches at a backend, by the newest terms; None where that is not known."""
+        terms = self.terms(backend)
+        return None if terms is None else terms.batch_price
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -130,7 +148,7 @@ def shipped_models() -> ModelTable:
 
 def _read_rows(text: str) -> list[dict[str, Any]]:
     try:
-        return msgspec.convert(tomllib.loads(text), _Document).models
+        return msgspec.convert(tomllib.loads(text, parse_float=Decimal), _Document).models
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ModelTableError(f"the model table is not well-formed: {error}") from error
 
