@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from fakes.s3 import FakeS3
 from fakes.table import FakeTable
 from fakes.wire import Killed, Wire
 from slacktide import assembly, collection, intake
+from slacktide.accounts import Ledger
 from slacktide.assembly import Assembler
 from slacktide.backends.protocol import Backend
 from slacktide.batch import Batch
@@ -30,15 +32,19 @@ from slacktide.executions import Executions
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Jobs
+from slacktide.limits import OwnerLimits
 from slacktide.model_tables import ModelTables
 from slacktide.models import ModelTable, shipped_models
 from slacktide.notifications import Announcer
 from slacktide.planning import Planner
+from slacktide.quotas import Pool, Quotas
 from slacktide.records import Records
 from slacktide.routes import Routes
 from slacktide.settings import Settings
+from slacktide.slots import Slots
 from slacktide.steps import Announcement, Step, read_step
 from slacktide.sweeping import Sweeper
+from slacktide.tickets import Queues
 
 BUCKET = "slacktide-bucket"
 SETTINGS = Settings(bucket=BUCKET, table="table", event_bus="bus", function_timeout=900, input_queue_url="input")
@@ -69,6 +75,9 @@ class World:
     hurry: bool = False
     has_hosted: bool = False
     aws: Callable[["World"], tuple[Any, Any]] | None = None  # other clients of S3 and of the table, for example moto's
+    pools: dict[str, Pool] = field(default_factory=lambda: {"together": Pool(tokens=10_000_000)})
+    hourly: dict[str, Decimal | None] = field(default_factory=lambda: {"sagemaker": None})
+    limits: OwnerLimits = field(default_factory=OwnerLimits)
     invocations: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -87,16 +96,29 @@ class World:
             self.backends = {"together": self.hosted, "sagemaker": self.backend}
         self.routes = Routes(self.models, self.backends)
         self.tables = ModelTables(self.bucket, self.models, self.backends)
+        self.quotas = Quotas(
+            Ledger(self.table), Queues(self.table), self.records, self.pools, self.hourly, self.limits_of, self.settings
+        )
+        self.batch_slots = Slots(Ledger(self.table), Queues(self.table), self.records, self.limits_of, self.settings)
         self.announcer = Announcer(self.bus, "bus", self.bucket, self.records, self.clock)
         self.canceller = Canceller(self.records, self.announcer, self.clock)
-        self.intake = Intake(self.bucket, self.records, self.announcer, self.executions, self.tables, self.settings, self.clock)
+        self.intake = Intake(
+            self.bucket, self.records, self.announcer, self.executions, self.tables, self.quotas, self.settings, self.clock
+        )
         self.deliveries = Deliveries(self.intake, self.canceller, self.queue, self.settings)
-        self.planner = Planner(self.bucket, self.records, self.executions, self.announcer, self.tables, self.settings, self.clock)
+        self.planner = Planner(
+            self.bucket, self.records, self.executions, self.announcer, self.tables, self.batch_slots, self.settings, self.clock
+        )
         self.follower = Follower(self.records, self.executions, self.announcer, self.settings, self.clock)
-        self.jobs = Jobs(self.bucket, self.records, self.backends, self.settings)
+        self.jobs = Jobs(self.bucket, self.records, self.backends, self.tables, self.quotas, self.settings)
         self.assembler = Assembler(self.bucket, self.records, self.announcer, self.settings, self.clock)
         self.dead_letters = DeadLetters(self.bucket, self.records, self.queue, "dead-letters")
-        self.sweeper = Sweeper(self.records, self.executions, self.announcer, self.backends, self.settings, self.clock)
+        self.sweeper = Sweeper(
+            self.records, self.executions, self.announcer, self.backends, self.quotas, self.batch_slots, self.settings, self.clock
+        )
+
+    def limits_of(self, _: str) -> OwnerLimits:
+        return self.limits
 
     # The functions, as functions/*/app.py calls the library
 

@@ -46,7 +46,7 @@ def test_each_step_answers_what_the_machine_reads(stack: Stack, batch_id: str) -
     ]
     for verb, event, answer in wanted:
         assert stack.call(verb, event) == answer | {"v": 1}, verb
-    assert stack.call("sweep", {}) == {"restarted": 0, "unannounced": 0, "stopped": 0}
+    assert stack.call("sweep", {}) == {"restarted": 0, "unannounced": 0, "stopped": 0, "released": 0}
     assert len(stack.letters()) == 1
 
 

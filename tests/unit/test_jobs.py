@@ -195,7 +195,7 @@ class TestPoll:
         outcome = world.outcome()
         assert outcome.batch.status == "expired"
         assert outcome.receipt["jobs"][0]["state"] == "abandoned"
-        assert world.sweep() == {"restarted": 0, "unannounced": 0, "stopped": 0}
+        assert world.sweep() == {"restarted": 0, "unannounced": 0, "stopped": 0, "released": 0}
         world.backend.cancel = stop  # type: ignore[method-assign]
         world.run()
         assert world.records.get_job(outcome.batch.batch_id, JOB).cancel_confirmed

@@ -21,7 +21,7 @@ def test_a_batch_whose_execution_was_stopped_goes_on(world: World, state: str) -
     name = run_to(world, state)
     world.states.stop(name)
     assert (world.sweep() or {})["restarted"] == 1
-    assert world.sweep() == {"restarted": 0, "unannounced": 0, "stopped": 0}, "once"
+    assert world.sweep() == {"restarted": 0, "unannounced": 0, "stopped": 0, "released": 0}, "once"
     world.run()
     outcome = world.outcome()
     assert outcome.batch.status == "completed"
@@ -45,7 +45,7 @@ def test_a_batch_in_validation_is_left_to_its_validator(world: World) -> None:
     run_to(world, "Plan round")
     world.states.executions.clear()
     world.records.update_batch(world.batches()[0].batch_id, total=0)
-    assert world.sweep() == {"restarted": 0, "unannounced": 0, "stopped": 0}
+    assert world.sweep() == {"restarted": 0, "unannounced": 0, "stopped": 0, "released": 0}
     world.clock.advance(world.settings.input_visibility * (world.settings.receive_limit + 1))
     assert (world.sweep() or {})["restarted"] == 1
     assert world.batches()[0].refused

@@ -1,5 +1,7 @@
 """The records of a batch and of its jobs, as frozen values. Times are Unix seconds."""
 
+from decimal import Decimal
+
 import msgspec
 
 from slacktide.codes import Code
@@ -30,6 +32,8 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     route: list[str] | None = None  # backends, in place of the routes of the models
     max_rounds: int | None = None  # None: the setting
     show_backend: bool = False  # each output line tells its backend and round
+    priority: str = "normal"
+    max_cost_usd: Decimal | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -44,6 +48,13 @@ class StatusChange(msgspec.Struct, frozen=True):
 
     status: BatchStatus
     time: int
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Since when something waits, and at which place of a queue, from 1; None: there is no queue for it."""
+
+    since: int
+    place: int | None = None
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -71,6 +82,7 @@ class Batch(msgspec.Struct, frozen=True):
     give_up: Code | None = None  # of undone lines; decided once, when the batch starts finalizing
     outcome: BatchStatus | None = None  # the final status, from the manifest on
     failure: Failure | None = None
+    waiting: Waiting | None = None  # for the end of other batches of its owner
 
     @property
     def keys(self) -> BatchKeys:
@@ -146,6 +158,12 @@ class Job(msgspec.Struct, frozen=True):
     cancel_requested: bool = False
     cancel_confirmed: bool = False  # of an abandoned job: it has ended upstream
     reason: str | None = None  # why it waits or ended, in our own words
+    waiting: Waiting | None = None  # while its state is `waiting`
+    refusal: Code | None = None  # what its lines end with: it was not submitted, and no other job is to have them
+    prompt_bound: int | None = None  # tokens that it needs at most; known when its input is written, where they count
+    output_bound: int | None = None
+    prompt_tokens: int = 0  # really used
+    completion_tokens: int = 0
     progress: int = 0  # lines that the backend has finished
     completed: int = 0
     failed: int = 0

@@ -8,6 +8,7 @@ import msgspec
 
 from slacktide.batch import DROP_OWNER, Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
 from slacktide.bucket import Bucket
+from slacktide.budgets import refuse_budget
 from slacktide.cancelling import is_meant
 from slacktide.codes import Code
 from slacktide.compression import MEGABYTE, Limits
@@ -21,6 +22,7 @@ from slacktide.line_store import Validation
 from slacktide.model_tables import ModelTables
 from slacktide.notifications import Announcer
 from slacktide.options import read_options
+from slacktide.quotas import Quotas
 from slacktide.records import Guard, Records
 from slacktide.refusals import refuse_lines
 from slacktide.routes import Routes
@@ -37,6 +39,7 @@ class Intake:
     announcer: Announcer
     executions: Executions
     tables: ModelTables
+    quotas: Quotas
     settings: Settings
     now: Callable[[], int]
 
@@ -125,7 +128,8 @@ class Intake:
         if isinstance(routes, Failure):
             return _empty_index(), routes
         index = Validation(self.bucket, routes, batch, media_urls=self.settings.allow_media_urls).run(file.blocks)
-        return index, file.failure or refuse_lines(index.total, index.invalid, batch.options)
+        failure = file.failure or refuse_lines(index.total, index.invalid, batch.options)
+        return index, failure or refuse_budget(batch, index.groups, routes, self.quotas)
 
     def _open(self, source: ObjectRef) -> InputFile:
         blocks = self.bucket.stream(source.key, source.version_id) if source.bytes else ()

@@ -8,7 +8,7 @@ from operator import or_
 from boto3.dynamodb.conditions import Attr
 
 from slacktide.backends.protocol import Backend
-from slacktide.batch import Batch, Group, Job, LineIndex
+from slacktide.batch import Batch, Group, Job, LineIndex, Waiting
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
 from slacktide.errors import ConflictError
@@ -20,6 +20,7 @@ from slacktide.notifications import Announcer
 from slacktide.records import Records
 from slacktide.routes import choose_step, find_fallback
 from slacktide.settings import Settings
+from slacktide.slots import Slots
 from slacktide.splitting import split
 from slacktide.statuses import BatchStatus
 from slacktide.steps import Plan, StartJob, grow
@@ -48,6 +49,7 @@ class Planner:
     executions: Executions
     announcer: Announcer
     tables: ModelTables
+    batch_slots: Slots
     settings: Settings
     now: Callable[[], int]
 
@@ -59,6 +61,8 @@ class Planner:
         if self._is_held(batch):
             self.announcer.announce(batch)
             return Plan(has_jobs=False, jobs=[], wait_seconds=batch.begins_at - self.now(), is_held=True)
+        if (place := self._place_in_queue(batch)) is not None:
+            return self._hold_back(batch, place)
         attached = [self._attach(job) for job in self._jobs(batch) if not job.state.is_closed]
         live = [job for job in attached if not job.state.is_closed]
         if all(is_overdue(batch, job, self.settings, self.now()) for job in live):
@@ -72,6 +76,32 @@ class Planner:
     def _is_held(self, batch: Batch) -> bool:
         is_waiting = batch.status is BatchStatus.QUEUED and not batch.refused
         return is_waiting and self.now() < batch.begins_at
+
+    def _place_in_queue(self, batch: Batch) -> int | None:
+        """The place of a batch that waits for others of its owner; None when it may go on, if only to its end."""
+        is_over = batch.refused or self.now() >= reserve_begins(batch, self.settings)
+        if batch.status is not BatchStatus.QUEUED:
+            return None
+        if is_over:
+            self.batch_slots.leave(batch)
+            return None
+        return self.batch_slots.enter(batch, self.now())
+
+    def _hold_back(self, batch: Batch, place: int) -> Plan:
+        """Note where a batch stands, tell of it, and look again later."""
+        waiting = Waiting(batch.waiting.since if batch.waiting else self.now(), place)
+        if waiting != batch.waiting:
+            batch = self.records.update_batch(batch.batch_id, waiting=waiting)
+        self.announcer.announce(batch)
+        self.announcer.publish_if_due(batch, [], self.settings.progress_interval)
+        wait = grow(
+            self.now() - waiting.since,
+            first=self.settings.wait_first,
+            longest=self.settings.wait_longest,
+            ends=[reserve_begins(batch, self.settings)],
+            now=self.now(),
+        )
+        return Plan(has_jobs=False, jobs=[], wait_seconds=wait, is_held=True)
 
     def _add_round(self, batch: Batch, live: list[Job]) -> tuple[Batch, list[Job]]:
         """Plan the lines that are free; `live` jobs are past the cut-off and keep theirs."""
