@@ -43,6 +43,36 @@ class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     sagemaker: Upstream | None = None
 
 
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of a model a GPU has to hold: parameters, bytes of each, and bytes of cache for each token.
+
+    `heads` are attention heads: as many GPUs as divide them can share the model. None: any number.
+    """
+
+    parameters: Annotated[int, Meta(ge=1)]
+    cache_bytes: Annotated[int, Meta(ge=1)]
+    bytes_per_parameter: Decimal = Decimal(2)
+    heads: Annotated[int, Meta(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.bytes_per_parameter.is_finite() and self.bytes_per_parameter > 0):
+            raise ValueError("bytes_per_parameter is a number above 0")
+
+    @property
+    def bytes(self) -> int:
+        """The size of all parameters."""
+        return int(self.parameters * self.bytes_per_parameter)
+
+
+class Tokenizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A vocabulary, and the tokens of the chat template: for each request, each message, and a system message that it puts in."""
+
+    vocabulary: Name
+    request: Annotated[int, Meta(ge=0)] = 0
+    message: Annotated[int, Meta(ge=0)] = 0
+    system: Annotated[int, Meta(ge=0)] = 0
+
+
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row: a model, where it can run, and in which order. `context` is in tokens; None is unknown.
 
@@ -57,6 +87,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aliases: list[Name] = []
     parameters: str | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
+    weights: Weights | None = None
+    tokenizer: Tokenizer | None = None
     enabled: bool = True
 
     def upstream(self, backend: str) -> Upstream | None:
