@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from slacktide.models import Model, Weights
+from slacktide.prices import Hours
 
 GB = 1_000_000_000
 ENGINE_SHARE = Decimal("0.9")  # of a GPU's memory, which vLLM takes (its default of --gpu-memory-utilization)
@@ -90,3 +91,10 @@ def is_too_big(model: Model, instance_type: str) -> bool:
     """Whether it is known that a model does not fit an instance type. What is not known is given a try."""
     instance = shipped_instances().find(instance_type)
     return instance is not None and model.weights is not None and fit(model.weights, instance) is None
+
+
+def price_hours(instance_type: str, count: int) -> Hours:
+    """What instances of a type cost by the hour."""
+    table = shipped_instances()
+    instance = table.find(instance_type)
+    return Hours(instance_type, count, instance and instance.usd_per_hour, table.as_of, table.source)

@@ -15,7 +15,8 @@ from slacktide.errors import ModelTableError
 from slacktide.prices import Price, Terms
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
-BACKENDS = ("together", "openai", "sagemaker")
+OWN_GPUS = "sagemaker"  # the backend that costs by the hour
+BACKENDS = ("together", "openai", OWN_GPUS)
 MOST_TABLE_BYTES = 1_000_000
 MOST_PROBLEMS = 5  # in one message
 
@@ -99,6 +100,11 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The newest terms at a backend; None where none are known, as on own GPUs, which cost by the hour."""
         upstream = self.upstream(backend)
         return None if upstream is None else upstream.newest_terms
+
+    def real_time_terms(self, backend: str) -> Terms | None:
+        """Terms with a price in real time: a backend's own, or else those of the first that has one; None where none has."""
+        terms = [self.terms(name) for name in (backend, *BACKENDS)]
+        return next((entry for entry in terms if entry is not None and entry.real_time is not None), None)
 
     def batch_price(self, backend: str) -> Price | None:
         """What tokens cost in batches at a backend, by the newest terms; None where that is not known."""
