@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from slacktide_cli.errors import EXIT_CODES, CliError, ExitCode
-from slacktide_cli.verbs import cancel, fake_together, models, run, validate
+from slacktide_cli.verbs import cancel, costs, fake_together, models, receipt, run, validate
 
 app = typer.Typer(
     name="slacktide",
@@ -21,6 +21,8 @@ app.command("run")(run.run)
 app.command("cancel")(cancel.cancel)
 app.command("validate")(validate.validate)
 app.command("models")(models.models)
+app.command("receipt")(receipt.receipt)
+app.command("costs")(costs.costs)
 app.command("fake-together")(fake_together.fake_together)
 
 

@@ -28,7 +28,10 @@ class FaultDocument(msgspec.Struct, frozen=True):
 
 
 class FileDocument(msgspec.Struct, frozen=True):
-    """One file. `unreadable` says why it could not be read; the counts are 0 then. `failure` is that of the batch."""
+    """One file. `unreadable` says why it could not be read; the counts are 0 then. `failure` is that of the batch.
+
+    `without_fallback` are the models that fit no instance type of own GPUs.
+    """
 
     file: str
     total: int = 0
@@ -40,6 +43,7 @@ class FileDocument(msgspec.Struct, frozen=True):
     codes: dict[str, int] = {}
     faults: list[FaultDocument] = []
     failure: Failure | None = None
+    without_fallback: list[str] = []
     unreadable: str | None = None
 
 
@@ -64,6 +68,7 @@ def build_document(file: str, report: Report) -> FileDocument:
         codes={str(code): count for code, count in report.codes.items()},
         faults=[_fault_document(finding) for finding in report.findings],
         failure=report.failure,
+        without_fallback=report.without_fallback,
     )
 
 
@@ -133,6 +138,8 @@ def _foresee(report: Report, options: Options) -> Iterator[str]:
             f"{_count(report.invalid, 'line')} would stand in the error file: on-invalid is {options.on_invalid}, "
             f"{share:.4g} of the file is bad, and max-invalid-ratio {most:g}."
         )
+    for model in report.without_fallback:
+        yield f"{model} fits no instance type of own GPUs: what a hosted backend leaves undone of it has no fallback."
     yield "Not known here: your stack's own rows of the model table; and its backends, so all of a model's route count as there."
 
 

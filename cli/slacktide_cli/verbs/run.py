@@ -13,6 +13,7 @@ from slacktide.statuses import BatchStatus
 from slacktide_cli.batches import Drop, check_key, choose_key, download_results, drop_file, follow_batch
 from slacktide_cli.documents import LatestBatch, Manifest
 from slacktide_cli.errors import ExitCode, ServiceError, UsageError
+from slacktide_cli.receipts import describe_costs, read_receipt
 from slacktide_cli.views import View, choose_view
 
 _PLAIN_SUFFIX = ".jsonl"
@@ -124,6 +125,7 @@ def run_file(
     folder = out or Path("results") / batch.batch_id
     manifest = download_results(s3, drop, batch, folder)
     _say(console, summarize(batch, manifest, folder))
+    _say(console, describe_costs(read_receipt(folder / "receipt.json").costs))
     return ExitCode.OK if batch.status is BatchStatus.COMPLETED else ExitCode.FAILED
 
 

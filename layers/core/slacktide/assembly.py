@@ -15,6 +15,7 @@ from slacktide.faults import Fault
 from slacktide.ids import RequestId
 from slacktide.notifications import Announcer, counts_of, error_of, rfc3339
 from slacktide.parts import Merge, Sequence, read_parts
+from slacktide.receipts import build_receipt
 from slacktide.records import Records
 from slacktide.results import (
     MESSAGES,
@@ -228,19 +229,9 @@ class Assembler:
             batch.batch_id, outcome=outcome, total=batch.total, completed=batch.completed, failed=batch.failed
         )
 
-    def _receipt(self, batch: Batch, outcome: BatchStatus, jobs: list[Job]) -> dict[str, object]:
-        summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in jobs}
-        return {
-            "version": "1",
-            "batch_id": batch.batch_id,
-            "status": outcome,
-            "counts": counts_of(batch) | {"invalid": batch.invalid},
-            "usage": {
-                "prompt_tokens": sum(summary.prompt_tokens for summary in summaries.values()),
-                "completion_tokens": sum(summary.completion_tokens for summary in summaries.values()),
-            },
-            "jobs": [_job_receipt(job, summaries.get(job.job_id)) for job in self.records.jobs(batch.batch_id)],
-        }
+    def _receipt(self, batch: Batch, outcome: BatchStatus, settled: list[Job]) -> dict[str, object]:
+        summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in settled}
+        return build_receipt(batch, outcome, self.records.jobs(batch.batch_id), summaries)
 
 
 def _reader(batch: Batch, job: Job) -> Callable[[bytes], tuple[int, bytes]]:
@@ -249,34 +240,6 @@ def _reader(batch: Batch, job: Job) -> Callable[[bytes], tuple[int, bytes]]:
 
 class _Manifest(msgspec.Struct):
     status: BatchStatus
-
-
-def _job_receipt(job: Job, summary: Summary | None) -> dict[str, object]:
-    seconds = (job.ended_at or 0) - job.submitted_at if job.submitted_at and job.ended_at else None
-    counts = {} if summary is None else msgspec.to_builtins(summary)
-    names = (
-        "completed",
-        "rejected",
-        "transient",
-        "missing",
-        "foreign",
-        "repeated",
-        "prompt_tokens",
-        "completion_tokens",
-    )
-    return {
-        "job_id": job.job_id,
-        "round": job.round,
-        "backend": job.backend,
-        "model": job.model,
-        "endpoint": job.endpoint,
-        "state": job.state,
-        "submissions": job.submission,
-        "seconds": seconds,
-        "requests": job.total,
-        **{name: counts.get(name) for name in names},
-        "reason": job.reason,
-    }
 
 
 def _save(run: _Run) -> str:

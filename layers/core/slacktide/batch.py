@@ -6,6 +6,7 @@ import msgspec
 
 from slacktide.codes import Code
 from slacktide.keys import BatchKeys, JobKeys, ResultKeys, input_path
+from slacktide.prices import Rate
 from slacktide.statuses import BatchStatus, JobNotice, JobState
 
 DROP_OWNER = "drop"  # whoever may write to input/ of the bucket
@@ -141,6 +142,7 @@ class Job(msgspec.Struct, frozen=True):
     created_at: int
     step: int = 0  # of the route, from 0
     fallback: str | None = None  # the backend that takes over what is undone at the cut-off
+    rate: Rate | None = None  # what its work costs, as known when it was planned; None: planned by a version that did not note it
     state: JobState = JobState.PLANNED
     attempt: int = 1  # of the execution
     submission: int = 0  # of the upstream job; recorded before it is created
@@ -219,4 +221,5 @@ class Summary(msgspec.Struct, frozen=True):
     repeated: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    unmetered: int = 0  # completed lines whose tokens the backend did not tell
     v: int = 1

@@ -15,7 +15,8 @@ from slacktide.errors import ModelTableError
 from slacktide.prices import Price, Terms
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
-BACKENDS = ("together", "openai", "sagemaker")
+OWN_GPUS = "sagemaker"  # the backend that costs by the hour
+BACKENDS = ("together", "openai", OWN_GPUS)
 MOST_TABLE_BYTES = 1_000_000
 MOST_PROBLEMS = 5  # in one message
 
@@ -43,6 +44,36 @@ class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     sagemaker: Upstream | None = None
 
 
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of a model a GPU has to hold: parameters, bytes of each, and bytes of cache for each token.
+
+    `heads` are attention heads: as many GPUs as divide them can share the model. None: any number.
+    """
+
+    parameters: Annotated[int, Meta(ge=1)]
+    cache_bytes: Annotated[int, Meta(ge=1)]
+    bytes_per_parameter: Decimal = Decimal(2)
+    heads: Annotated[int, Meta(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.bytes_per_parameter.is_finite() and self.bytes_per_parameter > 0):
+            raise ValueError("bytes_per_parameter is a number above 0")
+
+    @property
+    def bytes(self) -> int:
+        """The size of all parameters."""
+        return int(self.parameters * self.bytes_per_parameter)
+
+
+class Tokenizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A vocabulary, and the tokens of the chat template: for each request, each message, and a system message that it puts in."""
+
+    vocabulary: Name
+    request: Annotated[int, Meta(ge=0)] = 0
+    message: Annotated[int, Meta(ge=0)] = 0
+    system: Annotated[int, Meta(ge=0)] = 0
+
+
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row: a model, where it can run, and in which order. `context` is in tokens; None is unknown.
 
@@ -57,6 +88,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aliases: list[Name] = []
     parameters: str | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
+    weights: Weights | None = None
+    tokenizer: Tokenizer | None = None
     enabled: bool = True
 
     def upstream(self, backend: str) -> Upstream | None:
@@ -67,6 +100,11 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The newest terms at a backend; None where none are known, as on own GPUs, which cost by the hour."""
         upstream = self.upstream(backend)
         return None if upstream is None else upstream.newest_terms
+
+    def real_time_terms(self, backend: str) -> Terms | None:
+        """Terms with a price in real time: a backend's own, or else those of the first that has one; None where none has."""
+        terms = [self.terms(name) for name in (backend, *BACKENDS)]
+        return next((entry for entry in terms if entry is not None and entry.real_time is not None), None)
 
     def batch_price(self, backend: str) -> Price | None:
         """What tokens cost in batches at a backend, by the newest terms; None where that is not known."""

@@ -14,9 +14,11 @@ from slacktide.bucket import Bucket
 from slacktide.errors import ConflictError
 from slacktide.executions import Executions
 from slacktide.ids import job_execution_name, job_id
+from slacktide.instances import price_hours
 from slacktide.model_tables import ModelTables
-from slacktide.models import Model
+from slacktide.models import OWN_GPUS, Model
 from slacktide.notifications import Announcer
+from slacktide.prices import Rate
 from slacktide.records import Records
 from slacktide.routes import choose_step, find_fallback
 from slacktide.settings import Settings
@@ -195,7 +197,18 @@ class Planner:
                 created_at=self.now(),
                 step=step.number,
                 fallback=None if is_last else find_fallback(step.route, step.number),
+                rate=self._rate(step),
             )
+
+    def _rate(self, step: Step) -> Rate:
+        """What the work of a job costs, as it is known now: its receipt goes by this, whatever the table says by then."""
+        backend = step.route[step.number]
+        hours = price_hours(self.settings.transform_instance_type, self.settings.transform_instance_count)
+        return Rate(
+            tokens=step.model.terms(backend),
+            hours=hours if backend == OWN_GPUS else None,
+            compared=step.model.real_time_terms(backend),
+        )
 
     def _start(self, batch: Batch, jobs: list[Job]) -> Plan:
         starts = [StartJob(job.job_id, job.attempt, job_execution_name(job.batch_id, job.job_id, job.attempt)) for job in jobs]

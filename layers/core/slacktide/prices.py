@@ -59,6 +59,33 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         return self.real_time.reduced(self.batch_discount)
 
 
+class Hours(msgspec.Struct, frozen=True):
+    """What own GPUs cost: instances of a type, by the hour; None is not known."""
+
+    instance: str
+    instances: int
+    usd_per_hour: Decimal | None
+    as_of: date
+    source: str
+
+    def cost(self, seconds: int) -> Decimal | None:
+        """USD for the time of a job, rounded up to millionths."""
+        if self.usd_per_hour is None:
+            return None
+        return (self.usd_per_hour * self.instances * seconds / 3_600).quantize(MICRO, ROUND_CEILING)
+
+
+class Rate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a job's work costs, as it was known when the job was planned: by tokens, or by hours of own GPUs.
+
+    `compared` are the terms whose real-time price is the one to save from.
+    """
+
+    tokens: Terms | None = None
+    hours: Hours | None = None
+    compared: Terms | None = None
+
+
 def micro_dollars(amount: Decimal) -> int:
     """An amount of USD in whole millionths, rounded up: for reservations, which must not be too small."""
     return int((amount / MICRO).to_integral_value(ROUND_CEILING))
