@@ -4,7 +4,6 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -76,7 +75,6 @@ class World:
     has_hosted: bool = False
     aws: Callable[["World"], tuple[Any, Any]] | None = None  # other clients of S3 and of the table, for example moto's
     pools: dict[str, Pool] = field(default_factory=lambda: {"together": Pool(tokens=10_000_000)})
-    hourly: dict[str, Decimal | None] = field(default_factory=lambda: {"sagemaker": None})
     limits: OwnerLimits = field(default_factory=OwnerLimits)
     invocations: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -96,9 +94,7 @@ class World:
             self.backends = {"together": self.hosted, "sagemaker": self.backend}
         self.routes = Routes(self.models, self.backends)
         self.tables = ModelTables(self.bucket, self.models, self.backends)
-        self.quotas = Quotas(
-            Ledger(self.table), Queues(self.table), self.records, self.pools, self.hourly, self.limits_of, self.settings
-        )
+        self.quotas = Quotas(Ledger(self.table), Queues(self.table), self.records, self.pools, self.limits_of, self.settings)
         self.batch_slots = Slots(Ledger(self.table), Queues(self.table), self.records, self.limits_of, self.settings)
         self.announcer = Announcer(self.bus, "bus", self.bucket, self.records, self.clock)
         self.canceller = Canceller(self.records, self.announcer, self.clock)

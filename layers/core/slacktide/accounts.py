@@ -8,7 +8,6 @@ finds those that were left behind.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -17,14 +16,13 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from slacktide.batch import Job
 from slacktide.items import from_item, query, to_item
-from slacktide.prices import Price, micro_dollars
+from slacktide.prices import Rate, micro_dollars
 from slacktide.statuses import JobState
 from slacktide.tickets import Ticket
 from slacktide.transactions import Write, add, commit, delete, put
 
 RESERVED = "reserved"  # gsi2
 BATCH_SLOT = "batch"  # in place of a job's id: what a batch as a whole has reserved
-HOUR = 3_600
 
 
 class Kind(StrEnum):
@@ -40,6 +38,9 @@ class Kind(StrEnum):
     @property
     def is_money(self) -> bool:
         return self in {Kind.BATCH_BUDGET, Kind.MONTH_BUDGET}
+
+
+LASTING = frozenset({Kind.DAY_TOKENS, Kind.BATCH_BUDGET, Kind.MONTH_BUDGET})  # what was used stays used
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -101,18 +102,16 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """What one job, or one batch as a whole, has reserved, and by what it is settled: the price of its tokens, or of an hour.
+    """What one job, or one batch as a whole, has reserved.
 
-    It belongs to one job. `until` is the end of its lease, in Unix seconds: whatever became of the job, it is given back then
-    at the latest.
+    It belongs to that one alone. `until` is the end of its lease, in Unix seconds: whatever became of a job that is closed, it is
+    given back then at the latest.
     """
 
     batch_id: str
     job_id: str
     charges: list[Charge]
     until: int
-    price: Price | None = None
-    usd_per_hour: Decimal | None = None  # of all its instances
     owner: str | None = None  # of a batch's slot, which is found by its owner
 
     @property
@@ -202,25 +201,25 @@ def actual_use(reservation: Reservation, job: Job | None) -> list[int]:
     record any more.
     """
     if job is None or (job.state is JobState.ABANDONED and job.submission):
-        return [charge.amount if charge.kind in _LASTING else 0 for charge in reservation.charges]
-    tokens = job.prompt_tokens + job.completion_tokens
-    cost = _cost(reservation, job)
-    used = {Kind.DAY_TOKENS: tokens, Kind.BATCH_BUDGET: cost, Kind.MONTH_BUDGET: cost}
-    unknown = job.completed > 0 and not tokens  # its results state no usage
-    return [
-        charge.amount if unknown and charge.kind in _LASTING and reservation.usd_per_hour is None else used.get(charge.kind, 0)
-        for charge in reservation.charges
-    ]
+        return [charge.amount if charge.kind in LASTING else 0 for charge in reservation.charges]
+    used = {Kind.DAY_TOKENS: _tokens(job), Kind.BATCH_BUDGET: _cost(job), Kind.MONTH_BUDGET: _cost(job)}
+    known = {kind: amount for kind, amount in used.items() if amount is not None}
+    return [known.get(charge.kind, charge.amount) if charge.kind in LASTING else 0 for charge in reservation.charges]
 
 
-_LASTING = frozenset({Kind.DAY_TOKENS, Kind.BATCH_BUDGET, Kind.MONTH_BUDGET})
+def _tokens(job: Job) -> int | None:
+    """The tokens that a settled job has used; None where its backend did not tell them of every answer."""
+    return None if job.unmetered else job.prompt_tokens + job.completion_tokens
 
 
-def _cost(reservation: Reservation, job: Job) -> int:
-    """Millionths of a dollar that a job has cost."""
-    if reservation.price is not None:
-        return micro_dollars(reservation.price.cost(job.prompt_tokens, job.completion_tokens))
-    if reservation.usd_per_hour is None or job.submitted_at is None:
+def _cost(job: Job) -> int | None:
+    """Millionths of a dollar that a settled job has cost; None is not known."""
+    if not job.submission:
         return 0
-    seconds = (job.ended_at or job.settled_at or job.submitted_at) - job.submitted_at
-    return micro_dollars(reservation.usd_per_hour * seconds / HOUR)
+    rate = job.rate or Rate()
+    if rate.hours is None:
+        price = rate.tokens and rate.tokens.batch_price
+        return None if price is None or job.unmetered else micro_dollars(price.cost(job.prompt_tokens, job.completion_tokens))
+    begun = job.submitted_at or job.ended_at or 0
+    cost = rate.hours.cost((job.ended_at or begun) - begun)
+    return None if cost is None else micro_dollars(cost)

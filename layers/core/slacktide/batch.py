@@ -166,6 +166,7 @@ class Job(msgspec.Struct, frozen=True):
     output_bound: int | None = None
     prompt_tokens: int = 0  # really used
     completion_tokens: int = 0
+    unmetered: int = 0  # completed lines whose tokens the backend did not tell
     progress: int = 0  # lines that the backend has finished
     completed: int = 0
     failed: int = 0

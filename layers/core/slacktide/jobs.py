@@ -81,6 +81,7 @@ class Jobs:
                 failed=job.total - summary.completed,
                 prompt_tokens=summary.prompt_tokens,
                 completion_tokens=summary.completion_tokens,
+                unmetered=summary.unmetered,
             )
         except ConflictError:
             return Gathering(done=True)  # it was given up in between; its results stay unused

@@ -5,10 +5,8 @@ The rules are in docs/architecture.md, "Quotas and budgets".
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 from slacktide.accounts import (
-    HOUR,
     Charge,
     Kind,
     Ledger,
@@ -24,8 +22,9 @@ from slacktide.accounts import (
 from slacktide.batch import Batch, Job
 from slacktide.codes import Code
 from slacktide.errors import NotFoundError
+from slacktide.instances import price_hours
 from slacktide.limits import OwnerLimits
-from slacktide.models import Model
+from slacktide.models import OWN_GPUS, Model
 from slacktide.prices import Price, micro_dollars
 from slacktide.records import Records
 from slacktide.settings import Settings
@@ -104,16 +103,12 @@ BEHIND = "It waits behind other jobs of its model at {backend}."
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Decides by the pools of the backends, by the limits of owners, and by the budgets of batches.
-
-    `hourly`: the backends that cost by the hour, and USD for an hour of all instances of a job; None is not known.
-    """
+    """Decides by the pools of the backends, by the limits of owners, and by the budgets of batches."""
 
     ledger: Ledger
     queues: Queues
     records: Records
     pools: Mapping[str, Pool]
-    hourly: Mapping[str, Decimal | None]
     limits_of: Callable[[str], OwnerLimits]
     settings: Settings
 
@@ -125,14 +120,15 @@ class Quotas:
 
     def is_price_known(self, model: Model, backend: str) -> bool:
         """Whether it can be said what a job of a model costs at a backend."""
-        if backend in self.hourly:
-            return self.hourly[backend] is not None
+        if backend == OWN_GPUS:
+            instances = self.settings.transform_instance_type, self.settings.transform_instance_count
+            return price_hours(*instances).usd_per_hour is not None
         return model.batch_price(backend) is not None
 
-    def cap(self, batch: Batch, job: Job, model: Model) -> Cap | None:
+    def cap(self, batch: Batch, job: Job) -> Cap | None:
         """The most that a job may need; None where its tokens do not count at all."""
         limits = self.limits_of(batch.owner)
-        price = None if job.backend in self.hourly else model.batch_price(job.backend)
+        price = _token_price(job)
         budgets = [usd for usd in (batch.options.max_cost_usd, limits.usd_per_month) if usd is not None]
         pool = self._pool(job)
         if pool.tokens is None and limits.tokens_per_day is None and (price is None or not budgets):
@@ -142,13 +138,15 @@ class Quotas:
 
     # Room
 
-    def ask(self, batch: Batch, job: Job, model: Model, now: int) -> Granted | Waits | Refused:
+    def ask(self, batch: Batch, job: Job, now: int) -> Granted | Waits | Refused:
         """Reserve what a job needs, if it is its turn. To ask again after it was granted is granted."""
         if self.ledger.find(batch.batch_id, job.job_id) is not None:
             return Granted()
-        if self.has_budget(batch) and not self.is_price_known(model, job.backend):
+        cost = self._most_cost(batch, job, now)
+        if cost is None and self.has_budget(batch):
             return Refused(NO_PRICE.format(backend=job.backend), Code.BUDGET_EXCEEDED)
-        reservation = self._reservation(batch, job, model, now)
+        charges = self._charges(batch, job, cost or 0, now)
+        reservation = Reservation(batch.batch_id, job.job_id, charges, until=batch.deadline + DAY)
         if not reservation.charges:
             return Granted()
         ticket = self._ticket(batch, job, now)
@@ -186,22 +184,15 @@ class Quotas:
         self.ledger.settle(reservation, actual_use(reservation, job))
         return True
 
-    def _reservation(self, batch: Batch, job: Job, model: Model, now: int) -> Reservation:
-        price = None if job.backend in self.hourly else model.batch_price(job.backend)
-        hourly = self.hourly.get(job.backend)
-        cost = 0
-        if price is not None:
-            cost = micro_dollars(price.cost(job.prompt_bound or 0, job.output_bound or 0))
-        elif hourly is not None:  # it is stopped when the time to collect ends
-            cost = micro_dollars(hourly * max(0, collecting_ends(batch, self.settings) - now) / HOUR)
-        return Reservation(
-            batch_id=batch.batch_id,
-            job_id=job.job_id,
-            charges=self._charges(batch, job, cost, now),
-            until=batch.deadline + DAY,
-            price=price,
-            usd_per_hour=hourly,
-        )
+    def _most_cost(self, batch: Batch, job: Job, now: int) -> int | None:
+        """Millionths of a dollar that a job can cost; None where no price is known."""
+        hours = job.rate and job.rate.hours
+        if hours:  # it is stopped when the time to collect ends
+            cost = hours.cost(max(0, collecting_ends(batch, self.settings) - now))
+        else:
+            price = _token_price(job)
+            cost = price and price.cost(job.prompt_bound or 0, job.output_bound or 0)
+        return None if cost is None else micro_dollars(cost)
 
     def _charges(self, batch: Batch, job: Job, cost: int, now: int) -> list[Charge]:
         limits, pool, budget = self.limits_of(batch.owner), self._pool(job), batch.options.max_cost_usd
@@ -289,3 +280,8 @@ class Quotas:
 
     def _pool(self, job: Job) -> Pool:
         return self.pools.get(job.backend, Pool())
+
+
+def _token_price(job: Job) -> Price | None:
+    """What the tokens of a job cost, as it was known when the job was planned; None where that is not known, or not by tokens."""
+    return None if job.rate is None or job.rate.hours or job.rate.tokens is None else job.rate.tokens.batch_price

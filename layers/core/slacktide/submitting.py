@@ -67,18 +67,17 @@ class Submitter:
 
     def _prepare(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission | None:
         """Write the job's input, then reserve what it needs; None when it may be submitted."""
-        model = self._model(batch, job)
-        cap = None if job.submission else self.quotas.cap(batch, job, model)  # what may exist upstream is not cut
+        cap = None if job.submission else self.quotas.cap(batch, job)  # what may exist upstream is not cut
         # Once its bounds are recorded an input is never written again: a limit may have changed since, and so where it is cut.
         if job.prompt_bound is None and (cap is not None or cursor != WRITTEN):
             limits = self.backends[job.backend].limits
             writer = JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes)
-            cursor = writer.write(batch, job, model, cap, clock=clock, cursor=cursor)
+            cursor = writer.write(batch, job, self._model(batch, job), cap, clock=clock, cursor=cursor)
             return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
-        return None if job.submission else self._reserve(batch, job, model, clock.now(), wait_seconds)
+        return None if job.submission else self._reserve(batch, job, clock.now(), wait_seconds)
 
-    def _reserve(self, batch: Batch, job: Job, model: Model, now: int, wait_seconds: int) -> Submission | None:
-        match self.quotas.ask(batch, job, model, now):
+    def _reserve(self, batch: Batch, job: Job, now: int, wait_seconds: int) -> Submission | None:
+        match self.quotas.ask(batch, job, now):
             case Granted():
                 return None
             case Waits(reason, place):

@@ -126,7 +126,7 @@ def quotas() -> Quotas:
         "sagemaker": Pool(None, here.transform_concurrent_jobs or None),
     }
     table = records().table
-    return Quotas(Ledger(table), Queues(table), records(), pools, {"sagemaker": None}, partial(read_limits, here), here)
+    return Quotas(Ledger(table), Queues(table), records(), pools, partial(read_limits, here), here)
 
 
 @cache
