@@ -76,7 +76,9 @@ class Scenario:
             world.wire.kill = kill
             assert world.deliver(world.drop(FILE, completion_window=self.window, **self.options)), "the queue gave the message up"
             world.run()
-            world.clock.advance(2 * world.settings.wait_longest + world.settings.lease)  # until the last lease of a ticket is over
+            world.clock.advance(
+                2 * world.settings.wait_longest + world.settings.lease
+            )  # until the last lease of a ticket is over
             for _ in range(2):  # one may be killed
                 world.sweep()
             return world, world.outcome()
