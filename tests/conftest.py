@@ -11,11 +11,10 @@ from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
 from fakes.clock import SettableClock
+from fakes.schema import create_table
 from fakes.world import BUCKET, World
 from slacktide.bucket import Bucket
 from slacktide.records import Records
-
-INDEXES = ("gsi1", "gsi2", "gsi3")
 
 # No deadlines: others share the processor. `long` is for the night: HYPOTHESIS_PROFILE=long (CONTRIBUTING.md).
 settings.register_profile("short", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -73,17 +72,8 @@ def bucket(s3: Any) -> Bucket:
 @pytest.fixture
 def table(aws: boto3.Session) -> Any:
     """The table as template.yaml has it."""
-    names = ["pk", "sk", *(f"{index}{key}" for index in INDEXES for key in ("pk", "sk"))]
-    return aws.resource("dynamodb").create_table(
-        TableName="table",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
-        KeySchema=_keys("pk", "sk"),
-        GlobalSecondaryIndexes=[
-            {"IndexName": index, "KeySchema": _keys(f"{index}pk", f"{index}sk"), "Projection": {"ProjectionType": "ALL"}}
-            for index in INDEXES
-        ],
-    )
+    create_table(aws.client("dynamodb"))
+    return aws.resource("dynamodb").Table("table")
 
 
 @pytest.fixture
@@ -102,7 +92,3 @@ def bus(aws: boto3.Session) -> str:
     """An event bus, by name."""
     aws.client("events").create_event_bus(Name="slacktide")
     return "slacktide"
-
-
-def _keys(pk: str, sk: str) -> list[dict[str, str]]:
-    return [{"AttributeName": pk, "KeyType": "HASH"}, {"AttributeName": sk, "KeyType": "RANGE"}]

@@ -7,7 +7,21 @@ from rich.console import Console
 
 from slacktide_cli.errors import EXIT_CODES, CliError, ExitCode
 from slacktide_cli.outside import Outside
-from slacktide_cli.verbs import cancel, download, fake_together, get, keys, ls, models, retry, run, validate, watch
+from slacktide_cli.verbs import (
+    cancel,
+    costs,
+    download,
+    fake_together,
+    get,
+    keys,
+    ls,
+    models,
+    receipt,
+    retry,
+    run,
+    validate,
+    watch,
+)
 
 app = typer.Typer(
     name="slacktide",
@@ -28,6 +42,8 @@ app.command("cancel")(cancel.cancel)
 app.command("validate")(validate.validate)
 app.command("models")(models.models)
 app.add_typer(keys.keys, name="keys")
+app.command("receipt")(receipt.receipt)
+app.command("costs")(costs.costs)
 app.command("fake-together")(fake_together.fake_together)
 
 

@@ -13,6 +13,7 @@ from slacktide.codes import Code
 from slacktide.compression import Limits
 from slacktide.faults import Fault, Problem
 from slacktide.inputs import open_input
+from slacktide.instances import find_fits, shipped_instances
 from slacktide.lines import Line
 from slacktide.models import Model, ModelTable
 from slacktide.refusals import refuse_lines
@@ -63,6 +64,7 @@ class Report:
     codes: dict[Code, int]
     findings: list[Finding]
     failure: Failure | None
+    without_fallback: list[str]  # models that fit no instance type of own GPUs
 
     @property
     def is_clean(self) -> bool:
@@ -88,7 +90,7 @@ def examine(
     """
     file = open_input(blocks, name=name, size=size, limits=limits)
     if file.refusal:
-        return Report(0, 0, [], {}, [], file.refusal)
+        return Report(0, 0, [], {}, [], file.refusal, [])
     with TemporaryFile() as ids:
         notes = _Notes(ids, most)
         scan = Scan(Checker(models.find, _possible_route, options.endpoint), notes)
@@ -102,7 +104,14 @@ def examine(
         codes=dict(notes.codes.most_common()),
         findings=sorted(notes.early + notes.late, key=lambda finding: finding.line)[:most],
         failure=file.failure or refuse_lines(scan.total, invalid, options),
+        without_fallback=[name for name in dict.fromkeys(group.model for group in scan.groups) if _has_no_fallback(models, name)],
     )
+
+
+def _has_no_fallback(models: ModelTable, name: str) -> bool:
+    """Whether own GPUs stand in a model's route, and it is known that none can hold it."""
+    model = models.find(name)
+    return model is not None and "sagemaker" in model.route and find_fits(model, shipped_instances()) == []
 
 
 def _possible_route(model: Model) -> list[str]:

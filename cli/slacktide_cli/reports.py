@@ -17,6 +17,7 @@ _DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
 
 # What the manual says of the fields with these names.
 _CODES = "bad lines by code, the commonest first; a line with several faults counts once for each of their codes"
+_WITHOUT_FALLBACK = "the models of the file that own GPUs stand in the route of, and that fit no instance type of them"
 _FAULTS = (
     "the first faults, by line; a line may have several. `param` is the field, `column` the 1-based byte; either may be null"
 )
@@ -36,7 +37,10 @@ class FaultDocument(msgspec.Struct, frozen=True):
 
 
 class FileDocument(msgspec.Struct, frozen=True):
-    """One file. `unreadable` says why it could not be read; the counts are 0 then. `failure` is that of the batch."""
+    """One file. `unreadable` says why it could not be read; the counts are 0 then. `failure` is that of the batch.
+
+    `without_fallback` are the models that fit no instance type of own GPUs.
+    """
 
     file: Annotated[str, Meta(description="the argument, `-` for the standard input")]
     total: Annotated[int, Meta(description="lines; `valid` + `invalid` is `total`")] = 0
@@ -48,6 +52,7 @@ class FileDocument(msgspec.Struct, frozen=True):
     codes: Annotated[dict[str, int], Meta(description=_CODES)] = {}
     faults: Annotated[list[FaultDocument], Meta(description=_FAULTS)] = []
     failure: Annotated[Failure | None, Meta(description="of the failed batch, if the file would be refused; else null")] = None
+    without_fallback: Annotated[list[str], Meta(description=_WITHOUT_FALLBACK)] = []
     unreadable: Annotated[str | None, Meta(description="why the file could not be read; all else is then 0 or empty")] = None
 
 
@@ -72,6 +77,7 @@ def build_document(file: str, report: Report) -> FileDocument:
         codes={str(code): count for code, count in report.codes.items()},
         faults=[_fault_document(finding) for finding in report.findings],
         failure=report.failure,
+        without_fallback=report.without_fallback,
     )
 
 
@@ -141,6 +147,8 @@ def _foresee(report: Report, options: Options) -> Iterator[str]:
             f"{_count(report.invalid, 'line')} would stand in the error file: on-invalid is {options.on_invalid}, "
             f"{share:.4g} of the file is bad, and max-invalid-ratio {most:g}."
         )
+    for model in report.without_fallback:
+        yield f"{model} fits no instance type of own GPUs: what a hosted backend leaves undone of it has no fallback."
     yield "Not known here: your stack's own rows of the model table; and its backends, so all of a model's route count as there."
 
 

@@ -21,7 +21,7 @@ class CallEntry(msgspec.Struct, frozen=True):
 
 
 class BatchEntry(msgspec.Struct):
-    """One batch: its lines, those that were billed, and those of them whose result a script then destroyed."""
+    """One batch: its lines, those that were billed, those of them whose result a script then destroyed, and the billed tokens."""
 
     id: str
     input_file_id: str
@@ -31,6 +31,8 @@ class BatchEntry(msgspec.Struct):
     billed: list[str] = []
     destroyed: list[str] = []
     faults: list[str] = []
+    tokens_in: int = 0
+    tokens_out: int = 0
 
 
 class Ledger:

@@ -13,6 +13,18 @@ from slacktide_fake_together.service import Service
 FAILURES = {"error", "status", "body_error"}  # of these nothing is billed
 
 
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Answered(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answered)
+
+
 @dataclass(slots=True)
 class Results:
     """Lines of both files, and the ledger's two lists. A line that failed is not billed (Together's docs, "Batch inference")."""
@@ -21,6 +33,15 @@ class Results:
     errors: list[bytes] = field(default_factory=list[bytes])
     billed: list[str] = field(default_factory=list[str])
     destroyed: list[str] = field(default_factory=list[str])
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+    def bill(self, custom_id: str, answer: Answer) -> None:
+        """Note that a line is paid for, by the tokens that its answer tells."""
+        usage = _ANSWER.decode(answer.body).usage or _Usage()
+        self.billed.append(custom_id)
+        self.tokens_in += usage.prompt_tokens
+        self.tokens_out += usage.completion_tokens
 
 
 def write_results(service: Service, batch: Batch) -> None:
@@ -37,6 +58,7 @@ def write_results(service: Service, batch: Batch) -> None:
         results.output, results.errors, results.destroyed = [], [], list(results.billed)
     entry = service.ledger.entries[batch.id]
     entry.billed, entry.destroyed = results.billed, results.destroyed
+    entry.tokens_in, entry.tokens_out = results.tokens_in, results.tokens_out
     batch.output_file_id = _store(service, batch, "output", results.output)
     batch.error_file_id = _store(service, batch, "error", results.errors)
 
@@ -70,7 +92,7 @@ def _add(service: Service, results: Results, batch: Batch, *, line: Line, answer
     if answer.status != 200:
         results.errors.append(render_failure(service, batch, line, answer))
         return
-    results.billed.append(line.custom_id)
+    results.bill(line.custom_id, answer)
     good = render_line(service, batch, line.custom_id, answer)
     match what:
         case "missing":

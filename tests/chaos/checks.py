@@ -35,6 +35,16 @@ def check(run: Run) -> None:
             raise AssertionError(f"{batch.batch_id} of {batch.input.key} ({batch.status}): {error}") from error
     check_upstream(run)
     check_secrecy(run)
+    check_accounts(run)
+
+
+def check_accounts(run: Run) -> None:
+    """No limit was ever exceeded (that was looked at all the time), and nothing stays reserved when the last lease is over."""
+    world = run.world
+    world.clock.advance(2 * world.settings.wait_longest + world.settings.lease)
+    world.sweeper.sweep()
+    assert run.accounts.nothing_is_reserved
+    assert all(account["used"] == 0 for key, account in run.accounts.accounts().items() if key.startswith("pool#"))
 
 
 def check_batch(run: Run, batch: Batch) -> None:

@@ -9,6 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -16,9 +17,10 @@ import msgspec
 import pytest
 
 from chaos.faults import ChaosWire, Network, Secrets, script_batches, script_noise, script_outage
-from chaos.story import Drop, make_story
+from chaos.story import BATCHES, Drop, make_story
 from fakes.backend import Request, drop, fail, succeed
 from fakes.machines import TaskFailedError
+from fakes.watch import Watch
 from fakes.wire import Killed
 from fakes.world import SETTINGS, SWEEP_SECONDS, VISIBILITY_SECONDS, World
 from slacktide import intake
@@ -29,7 +31,9 @@ from slacktide.backends.protocol import Limits
 from slacktide.backends.upstream import Upstream
 from slacktide.clock import Clock
 from slacktide.keys import cancel_marker
+from slacktide.limits import OwnerLimits
 from slacktide.log import logger
+from slacktide.quotas import Pool
 from slacktide_fake_together import FakeTogether, Settings
 
 KEY_CANARY = "canary-in-a-key"
@@ -75,6 +79,7 @@ class Run:
         self.live: list[str] = []  # upstream batches that nobody has ended
         self._patch(monkeypatch)
         self._connect()
+        self._limit(Random(seed + 1))  # noqa: S311 - chaos, no secret; its own, so that stories without limits stay what they were
         self.log = io.StringIO()
 
     # Set-up
@@ -120,6 +125,24 @@ class Run:
         world.backend.answer = self.answer
         world.states.functions = {name: self.watch(call) for name, call in world.functions().items()}
 
+    def _limit(self, random: Random) -> None:
+        """Pools, so small that jobs are cut and wait; limits of the owner; budgets of some batches."""
+        world = self.world
+        tokens, most, batches = random.choice((None, 3_000, 40_000)), random.choice((None, 2, 5)), random.choice((None, 4, 12))
+        world.pools |= {"together": Pool(tokens, most), "sagemaker": Pool(None, random.choice((None, 2)))}
+        dollars = random.choice((None, Decimal(200)))
+        world.limits = OwnerLimits(concurrent_batches=batches, tokens_per_day=None, usd_per_month=dollars)
+        limits = {"tokens": tokens, "jobs": most, "batches": batches, "month": None if dollars is None else 200_000_000}
+        self.accounts = Watch(world, {kind: limit for kind, limit in limits.items() if limit is not None})
+        self.options = [
+            {
+                name: text
+                for name, text in {"priority": random.choice(("high", "normal", "low")), "max_cost_usd": budget}.items()
+                if text
+            }
+            for budget in random.choices(("", "", "0.5", "50"), k=BATCHES)
+        ]
+
     def watch(self, call: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """A function whose failures are noted; one that was killed has lost what it kept in memory."""
 
@@ -159,6 +182,8 @@ class Run:
         handlers = self._listen()
         try:
             self.drops = make_story(self.random)
+            for told, more in zip(self.drops, self.options, strict=True):
+                told.metadata.update(more)
             for told in self.drops:
                 self.later(told.at, lambda told=told: self._drop(told))
             for _ in range(DEATHS):

@@ -4,13 +4,16 @@
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
+from fakes.conditions import holds_text
 from fakes.wire import Wire, external, refuse
 
 Item = dict[str, Any]
 _APPEND = re.compile(r"list_append\((#?\w+), (:\w+)\)")
 MISSING = object()
+MOST_WRITES = 100  # of one transaction
 
 
 @dataclass
@@ -20,6 +23,7 @@ class FakeTable:
     wire: Wire
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     page: int = 1_000
+    name: str = "table"
 
     @external
     def put_item(self, *, Item: Item, ConditionExpression: Any = None) -> None:
@@ -34,8 +38,35 @@ class FakeTable:
         return {"Item": item} if item is not None else {}
 
     @external
-    def delete_item(self, *, Key: Item) -> None:
-        self.items.pop((Key["pk"], Key["sk"]), None)
+    def delete_item(self, *, Key: Item, ConditionExpression: Any = None) -> None:
+        key = Key["pk"], Key["sk"]
+        self._require(ConditionExpression, self.items.get(key, {}))
+        self.items.pop(key, None)
+
+    @external
+    def transact_write_items(self, *, TransactItems: list[dict[str, Item]]) -> None:
+        """All of them or none; boto3 takes conditions as texts here."""
+        writes = [next(iter(entry.items())) for entry in TransactItems]
+        keys = [_key_of(write) for _, write in writes]
+        assert len(writes) <= MOST_WRITES, "DynamoDB refuses so many"
+        assert len({*keys}) == len(keys), "DynamoDB refuses two writes of one item"
+        assert all(write["TableName"] == self.name for _, write in writes)
+        reasons = [_reason(write, self.items.get(key, {})) for key, (_, write) in zip(keys, writes, strict=True)]
+        if any(reason != "None" for reason in reasons):
+            refuse("TransactionCanceledException", "TransactWriteItems", CancellationReasons=[{"Code": code} for code in reasons])
+        for key, (kind, write) in zip(keys, writes, strict=True):
+            match kind:
+                case "Put":
+                    self.items[key] = _stored(write["Item"])
+                case "Delete":
+                    self.items.pop(key, None)
+                case "Update":
+                    self.items[key] = _stored(write["Key"] | _updated(self.items.get(key, {}), write))
+
+    @property
+    def meta(self) -> Any:
+        """Where boto3's tables have their client."""
+        return SimpleNamespace(client=self)
 
     @external
     def update_item(
@@ -51,15 +82,9 @@ class FakeTable:
         key = Key["pk"], Key["sk"]
         item = dict(self.items.get(key, {}))
         self._require(ConditionExpression, item)
-        item = dict(Key) | item
-        names = ExpressionAttributeNames or {}
-        sets, _, removes = UpdateExpression.removeprefix("SET ").partition(" REMOVE ")
-        for part in re.split(r", (?![^(]*\))", sets):
-            name, _, value = part.partition(" = ")
-            item[names.get(name, name)] = _value(value, item, names, ExpressionAttributeValues)
-        for name in filter(None, removes.split(", ")):
-            item.pop(names.get(name, name), None)
-        self.items[key] = _stored(item)
+        arguments = {"UpdateExpression": UpdateExpression, "ExpressionAttributeValues": ExpressionAttributeValues}
+        arguments["ExpressionAttributeNames"] = ExpressionAttributeNames or {}
+        self.items[key] = _stored(dict(Key) | _updated(item, arguments))
         return {"Attributes": self.items[key]} if ReturnValues == "ALL_NEW" else {}
 
     @external
@@ -85,6 +110,36 @@ class FakeTable:
     def _require(self, condition: Any, item: Item) -> None:
         if condition is not None and not _holds(condition, item):
             refuse("ConditionalCheckFailedException", "Write")
+
+
+def _key_of(write: Item) -> tuple[str, str]:
+    key = write.get("Key") or write["Item"]
+    return key["pk"], key["sk"]
+
+
+def _reason(write: Item, item: Item) -> str:
+    """Why a write of a transaction cannot be made, as DynamoDB says it."""
+    text = write.get("ConditionExpression")
+    names, values = write.get("ExpressionAttributeNames", {}), write.get("ExpressionAttributeValues", {})
+    return "None" if text is None or holds_text(text, item, names, values) else "ConditionalCheckFailed"
+
+
+def _updated(item: Item, write: Item) -> Item:
+    """An item after an update."""
+    item = dict(item)
+    names, values, expression = write["ExpressionAttributeNames"], write["ExpressionAttributeValues"], write["UpdateExpression"]
+    if expression.startswith("ADD "):
+        for part in expression.removeprefix("ADD ").split(", "):
+            name, value = part.split(" ")
+            item[names[name]] = item.get(names[name], 0) + values[value]
+        return item
+    sets, _, removes = expression.removeprefix("SET ").partition(" REMOVE ")
+    for part in re.split(r", (?![^(]*\))", sets):
+        name, _, value = part.partition(" = ")
+        item[names.get(name, name)] = _value(value, item, names, values)
+    for name in filter(None, removes.split(", ")):
+        item.pop(names.get(name, name), None)
+    return item
 
 
 def _stored(value: Any) -> Any:

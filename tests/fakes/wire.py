@@ -80,7 +80,7 @@ def external(method: Callable[Concatenate[W, P], T]) -> Callable[Concatenate[W, 
     return call
 
 
-def refuse(code: str, operation: str = "Call", message: str = "") -> NoReturn:
+def refuse(code: str, operation: str = "Call", message: str = "", **more: Any) -> NoReturn:
     """Fail as boto3 does."""
-    error: Any = {"Error": {"Code": code, "Message": message}}
+    error: Any = {"Error": {"Code": code, "Message": message}} | more
     raise ClientError(error, operation)

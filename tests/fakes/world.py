@@ -18,6 +18,7 @@ from fakes.s3 import FakeS3
 from fakes.table import FakeTable
 from fakes.wire import Killed, Wire
 from slacktide import assembly, collection, intake
+from slacktide.accounts import Ledger
 from slacktide.assembly import Assembler
 from slacktide.backends.protocol import Backend
 from slacktide.batch import Batch
@@ -32,24 +33,35 @@ from slacktide.files import Files
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Jobs
+from slacktide.limits import OwnerLimits
 from slacktide.model_tables import ModelTables
 from slacktide.models import ModelTable, shipped_models
 from slacktide.notifications import Announcer
 from slacktide.planning import Planner
+from slacktide.quotas import Pool, Quotas
 from slacktide.records import Records
 from slacktide.retrying import RetryInput
 from slacktide.routes import Routes
 from slacktide.settings import Settings
+from slacktide.slots import Slots
 from slacktide.sources import Sources
 from slacktide.steps import Announcement, Step, read_step
 from slacktide.sweeping import Sweeper
+from slacktide.tickets import Queues
 
 BUCKET = "slacktide-bucket"
 SETTINGS = Settings(bucket=BUCKET, table="table", event_bus="bus", function_timeout=900, input_queue_url="input")
 MACHINE = "arn:aws:states:us-east-1:1:stateMachine:"
 SWEEP_SECONDS = 300
 VISIBILITY_SECONDS = 960
-NOTHING = {"restarted": 0, "unannounced": 0, "stopped": 0, "sent": 0, "removed": 0}  # what a sweep did that found nothing to do
+NOTHING = {
+    "restarted": 0,
+    "unannounced": 0,
+    "stopped": 0,
+    "sent": 0,
+    "removed": 0,
+    "released": 0,
+}  # what a sweep did that found nothing to do
 
 
 def jsonl(*requests: Any) -> bytes:
@@ -74,6 +86,8 @@ class World:
     hurry: bool = False
     has_hosted: bool = False
     aws: Callable[["World"], tuple[Any, Any]] | None = None  # other clients of S3 and of the table, for example moto's
+    pools: dict[str, Pool] = field(default_factory=lambda: {"together": Pool(tokens=10_000_000)})
+    limits: OwnerLimits = field(default_factory=OwnerLimits)
     invocations: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -92,6 +106,8 @@ class World:
             self.backends = {"together": self.hosted, "sagemaker": self.backend}
         self.routes = Routes(self.models, self.backends)
         self.tables = ModelTables(self.bucket, self.models, self.backends)
+        self.quotas = Quotas(Ledger(self.table), Queues(self.table), self.records, self.pools, self.limits_of, self.settings)
+        self.batch_slots = Slots(Ledger(self.table), Queues(self.table), self.records, self.limits_of, self.settings)
         self.announcer = Announcer(self.bus, "bus", self.bucket, self.records, self.clock)
         self.canceller = Canceller(self.records, self.announcer, self.clock)
         self.files = Files(self.table)
@@ -106,13 +122,16 @@ class World:
             self.announcer,
             self.executions,
             self.tables,
+            self.quotas,
             self.settings,
             self.clock,
         )
         self.deliveries = Deliveries(self.intake, self.canceller, self.queue, self.settings)
-        self.planner = Planner(self.bucket, self.records, self.executions, self.announcer, self.tables, self.settings, self.clock)
+        self.planner = Planner(
+            self.bucket, self.records, self.executions, self.announcer, self.tables, self.batch_slots, self.settings, self.clock
+        )
         self.follower = Follower(self.records, self.executions, self.announcer, self.settings, self.clock)
-        self.jobs = Jobs(self.bucket, self.records, self.backends, self.settings)
+        self.jobs = Jobs(self.bucket, self.records, self.backends, self.tables, self.quotas, self.settings)
         self.assembler = Assembler(self.bucket, self.records, self.announcer, self.settings, self.clock)
         self.dead_letters = DeadLetters(self.bucket, self.records, self.queue, "dead-letters")
         self.sweeper = Sweeper(
@@ -123,9 +142,14 @@ class World:
             self.executions,
             self.announcer,
             self.backends,
+            self.quotas,
+            self.batch_slots,
             self.settings,
             self.clock,
         )
+
+    def limits_of(self, _: str) -> OwnerLimits:
+        return self.limits
 
     # The functions, as functions/*/app.py calls the library
 

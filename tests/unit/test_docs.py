@@ -16,7 +16,7 @@ from slacktide.batch import Batch, Failure, Job, Notice, ObjectRef, Options, Sta
 from slacktide.codes import CLASSES
 from slacktide.ids import RequestId
 from slacktide.notifications import DETAIL_TYPES, JOB_DETAIL_TYPES, build_event, build_job_event, latest_document
-from slacktide.options import _NOT_YET, read_options
+from slacktide.options import read_options
 from slacktide.results import ErrorBody, write_result
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus, JobNotice, JobState
@@ -92,11 +92,6 @@ def test_every_documented_option_is_read() -> None:
         refused = read_options({unquote(row[0]): "\n"}, settings, 0)
         assert isinstance(refused, Failure)
         assert unquote(row[0]) in refused.message
-
-
-def test_the_readme_names_the_options_that_are_refused_for_now() -> None:
-    section = find_section(README, "Options of a file")
-    assert [name for name in _NOT_YET if f"`{name}`" not in section] == []
 
 
 def test_the_readme_names_every_option_of_run() -> None:

@@ -2,16 +2,20 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pytest
 
 from fakes.backend import Request, drop, fail, succeed
 from fakes.world import Outcome, World, force_ids, force_small_steps, jsonl, request
 from slacktide.backends.protocol import Limits
+from slacktide.limits import OwnerLimits
+from slacktide.quotas import Pool
 
 MOST_POINTS = 60  # of one scenario; of more, a sample. A run takes some 40 ms; all points were tried when this was written
 SEED = 20_261_123
+DECISIVE = (".upload", ".submit", ".find", ".cancel", ".transact_write_items")
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # its route: together, together, sagemaker
 FILE = jsonl(*(request(f"r{number}", model=MODEL) for number in range(1, 7)), b"nonsense")
 
@@ -36,6 +40,17 @@ def stick(world: World) -> None:
     world.hosted.turns, world.hosted.done_when_stopped, world.hosted.cancels_needed = 10**6, 3, 2
 
 
+def limit(world: World) -> None:
+    """Every limit there is, so small that jobs are cut, and wait for each other."""
+    world.pools |= {"together": Pool(tokens=1_000, jobs=1), "sagemaker": Pool(jobs=1)}
+    world.limits = OwnerLimits(concurrent_batches=1, tokens_per_day=10**6, usd_per_month=Decimal(60))
+
+
+def limit_and_lose(world: World) -> None:
+    limit(world)
+    lose(world)
+
+
 def forget(world: World) -> None:
     world.hosted.polls.extend(["silent", "missing", "ok"])
 
@@ -47,6 +62,7 @@ class Scenario:
     prepare: Callable[[World], None] = lambda _: None
     hurry: bool = False
     window: str = "24h"
+    options: dict[str, str] = field(default_factory=dict)
 
     def play(self, monkeypatch: pytest.MonkeyPatch, kill: tuple[int, str] | None = None) -> tuple[World, Outcome]:
         with monkeypatch.context() as patch:
@@ -58,8 +74,13 @@ class Scenario:
             world.hosted.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=4)
             self.prepare(world)
             world.wire.kill = kill
-            assert world.deliver(world.drop(FILE, completion_window=self.window)), "the queue gave the message up"
+            assert world.deliver(world.drop(FILE, completion_window=self.window, **self.options)), "the queue gave the message up"
             world.run()
+            world.clock.advance(
+                2 * world.settings.wait_longest + world.settings.lease
+            )  # until the last lease of a ticket is over
+            for _ in range(2):  # one may be killed
+                world.sweep()
             return world, world.outcome()
 
 
@@ -70,6 +91,8 @@ SCENARIOS = {
     "late": Scenario(arrive_late),
     "stuck": Scenario(stick, window="1h"),
     "missing": Scenario(forget),
+    "limits": Scenario(limit, options={"max_cost_usd": "55", "priority": "high"}),
+    "limits in small steps": Scenario(limit_and_lose, hurry=True, options={"max_cost_usd": "55"}),
 }
 
 
@@ -79,8 +102,8 @@ def test_a_killed_function_pays_nothing_twice(name: str, monkeypatch: pytest.Mon
     whole, expected = scenario.play(monkeypatch)
     check(whole, expected)
     points = [(call, when) for call in range(len(whole.wire.calls)) for when in ("before", "after")]
-    # Those around what makes and stops jobs are always tried.
-    chosen = [point for point in points if whole.wire.calls[point[0]].endswith((".upload", ".submit", ".find", ".cancel"))]
+    # Those around what makes and stops jobs, and what reserves for them, are always tried.
+    chosen = [point for point in points if whole.wire.calls[point[0]].endswith(DECISIVE)]
     rest = [point for point in points if point not in chosen]
     chosen += random.Random(SEED).sample(rest, min(len(rest), max(0, MOST_POINTS - len(chosen))))  # noqa: S311 - a sample, no secret
     print(f"{len(chosen)} of {len(points)} points, seed {SEED}")
@@ -107,6 +130,15 @@ def check(world: World, outcome: Outcome) -> None:
     assert world.hosted.live == [], "nothing goes on running"
     assert all(job.cancels == 0 or job.state != "completed" for job in world.hosted.jobs.values())
     assert all(execution.status != "RUNNING" for execution in world.states.executions.values())
+    check_accounts(world)
+
+
+def check_accounts(world: World) -> None:
+    """Nothing stays reserved, and no ticket is left."""
+    assert [key for key in world.table.items if key[1].startswith("hold#") or key[0].startswith("queue#")] == []
+    accounts = [item for item in world.table.items.values() if "reserved" in item]
+    assert all(account["reserved"] == 0 for account in accounts)
+    assert all(account["used"] == 0 for account in accounts if account["pk"].startswith("pool#"))
 
 
 def paid_again(world: World) -> list[str]:

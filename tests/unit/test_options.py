@@ -1,5 +1,7 @@
 """Options of a dropped file: read strictly, refused together, never guessed."""
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 
@@ -48,6 +50,11 @@ def test_routes_and_rounds() -> None:
     assert read_options(metadata, SETTINGS, NOW) == wanted
 
 
+def test_priorities_and_budgets() -> None:
+    wanted = Options(priority="high", max_cost_usd=Decimal("12.50"))
+    assert read_options({"priority": "high", "max-cost-usd": "12.50"}, SETTINGS, NOW) == wanted
+
+
 BAD = {
     "completion-window": ["", "24", "24 h", "-1h", "59m", "8d", "1.5h", "999999999d", "24H"],
     "on-invalid": ["", "stop", "SKIP"],
@@ -64,11 +71,11 @@ BAD = {
         "8d",
         "2027-01-01T00:00:00Z",
     ],
-    "max-cost-usd": ["1"],
+    "max-cost-usd": ["", "0", "0.0", "-1", "1.0000001", "1e3", "nan", "$5", "1,5", "1234567890"],
     "max-rounds": ["", "0", "-1", "1.5", "11", "\N{SUPERSCRIPT TWO}"],
     "route": ["", "here", "together,", "together;sagemaker", ",".join(["sagemaker"] * 21)],
     "show-backend": ["", "yes", "True"],
-    "priority": ["1"],
+    "priority": ["", "1", "High", "urgent"],
 }
 
 

@@ -2,7 +2,7 @@
 # ruff: noqa: N803 - the names of arguments are boto3's
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -86,6 +86,21 @@ def backend(world: World, client: FakeSageMaker) -> SageMaker:
 
 def ended(client: FakeSageMaker, status: str, reason: str = "") -> None:
     client.jobs[WORK.name] |= {"TransformJobStatus": status, "FailureReason": reason}
+
+
+def test_a_model_that_cannot_fit_the_instance_type_does_not_run_here(client: FakeSageMaker, world: World) -> None:
+    big, small = "meta-llama/Llama-3.3-70B-Instruct-Turbo", "meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo"
+
+    def runs(instance_type: str) -> list[str]:
+        settings = replace(SETTINGS, models=frozenset({big, small, MODEL}), instance_type=instance_type)
+        backend = SageMaker(client, world.bucket, settings)
+        return [name for name in (big, small, MODEL) if backend.upstream_model(shipped_models().models[name]) is not None]
+
+    assert runs("ml.g4dn.xlarge") == [MODEL]
+    assert runs("ml.g6.xlarge") == [small, MODEL]
+    assert runs("ml.g6e.12xlarge") == [big, small, MODEL]
+    assert runs("ml.p2.xlarge") == []
+    assert runs("ml.new.xlarge") == [big, small, MODEL], "what is not known is given a try"
 
 
 class TestSubmit:

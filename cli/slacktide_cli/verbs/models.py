@@ -1,5 +1,6 @@
 """`slacktide models`: the model table, shipped or with a file of one's own laid over it."""
 
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from slacktide.errors import ModelTableError
+from slacktide.instances import Fit, InstanceTable, find_fits, shipped_instances
 from slacktide.models import Model, ModelTable, read_override, shipped_models
 from slacktide_cli.errors import UsageError
 
@@ -19,6 +21,9 @@ def models(
     file: Annotated[
         Path | None, typer.Option(help="Lay this models.toml over the shipped table, as the stack does with config/models.toml.")
     ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Say which instance types of SageMaker's transform jobs a model fits.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as a JSON list.")] = False,
 ) -> None:
     """List the models that Slacktide knows, or check a model table before it goes into the bucket.
@@ -28,10 +33,12 @@ def models(
     rows = read_table(file).rows
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
-    else:
-        console = Console()
-        for model in rows:
-            console.print(describe(model), soft_wrap=True)
+        return
+    console = Console()
+    for model in rows:
+        console.print(describe(model), soft_wrap=True)
+        for line in describe_fits(model, shipped_instances()) if fit else ():
+            console.print(f"    {line}", soft_wrap=True, highlight=False)
 
 
 def read_table(file: Path | None) -> ModelTable:
@@ -55,3 +62,22 @@ def describe(model: Model) -> Text:
     route = ", ".join(name if times == 1 else f"{name} x{times}" for name, times in steps) if model.enabled else "switched off"
     text = Text(names, style="bold" if model.enabled else "dim")
     return text.append(f"\n    {model.parameters or 'size unknown'}, {window}; {endpoints}; {route}", style="not bold")
+
+
+def describe_fits(model: Model, table: InstanceTable) -> Iterator[str]:
+    """The smallest instance type of each family that a model fits; or that there is none, or that it is not known."""
+    fits = find_fits(model, table)
+    if fits is None:
+        yield "own GPUs: not known, the table has no weights of it"
+        return
+    if not fits:
+        yield "own GPUs: fits no instance type, so there is no fallback"
+    for _, found in groupby(fits, key=lambda fit: fit.instance.family):
+        yield _describe_fit(min(found, key=lambda fit: (fit.instance.usd_per_hour or 0, fit.instance.gpus)), table)
+
+
+def _describe_fit(fit: Fit, table: InstanceTable) -> str:
+    instance = fit.instance
+    gpus = instance.gpu if fit.gpus == 1 else f"{fit.gpus} {instance.gpu}"
+    price = "price unknown" if instance.usd_per_hour is None else f"${instance.usd_per_hour}/h as of {table.as_of}"
+    return f"{instance.name}: {gpus}, {price}"

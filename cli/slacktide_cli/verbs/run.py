@@ -16,6 +16,7 @@ from slacktide_cli.arguments import BucketOption, JsonOption, open_consoles, pri
 from slacktide_cli.batches import Drop, check_key, choose_key, download_results, drop_file, follow_batch
 from slacktide_cli.documents import Counts, LatestBatch, Manifest, Problem
 from slacktide_cli.errors import ExitCode, ServiceError, UsageError
+from slacktide_cli.receipts import describe_costs, read_receipt
 from slacktide_cli.views import View, choose_view
 
 _PLAIN_SUFFIX = ".jsonl"
@@ -144,6 +145,7 @@ def run_file(
     manifest = download_results(s3, drop, batch, folder)
     is_good = batch.status is BatchStatus.COMPLETED
     say(console, summarize(batch, manifest, folder))
+    say(console, describe_costs(read_receipt(folder / "receipt.json").costs))
     if as_json:
         print_json(
             RunDocument(is_good, batch.batch_id, f"s3://{bucket}/{key}", batch.status, manifest.counts, batch.error, str(folder))

@@ -7,6 +7,7 @@ from itertools import islice
 import msgspec
 
 from slacktide.batch import Batch, Failure, Job, LineIndex, ObjectRef, Summary
+from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
 from slacktide.codes import CLASSES, Code, CodeClass
 from slacktide.errors import ConflictError, ObjectMissingError
@@ -14,6 +15,7 @@ from slacktide.faults import Fault
 from slacktide.ids import RequestId
 from slacktide.notifications import Announcer, counts_of, error_of, rfc3339
 from slacktide.parts import Merge, Sequence, read_parts
+from slacktide.receipts import build_receipt
 from slacktide.records import Records
 from slacktide.results import (
     MESSAGES,
@@ -29,6 +31,7 @@ from slacktide.results import (
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus, JobState
 from slacktide.steps import Loop
+from slacktide.undone import lines_of_job
 from slacktide.uploads import Upload, UploadLostError, UploadState, Written
 
 CHECK_EVERY = 1_000  # lines written at once, and between two looks at the clock
@@ -40,7 +43,7 @@ class _Cursor(msgspec.Struct, frozen=True):
     line: int
     output: UploadState
     errors: UploadState
-    given_up: int
+    given_up: int  # for want of time
 
 
 @dataclass(slots=True)
@@ -58,6 +61,7 @@ class _Settlement:
     batch: Batch
     faults: Merge[Fault]
     collected: Merge[bytes]  # in the order of rounds
+    refused: list[tuple[Code, Bitmap]]  # lines that were not submitted, and why
 
     def line(self, line: int) -> bytes:
         """The result of a line, without its custom_id; lines must rise from call to call."""
@@ -66,18 +70,27 @@ class _Settlement:
             return write_result(RequestId(self.batch.batch_id, 0, line), None, join_faults(faults))
         if len(results) == 1 and is_success(results[0]):  # by far the most
             return results[0]
-        return self._decisive(results) or self._given_up(line)
+        return self._decisive(results) or self._refused(line) or self._last(results) or self._given_up(line)
 
     def _decisive(self, results: list[bytes]) -> bytes | None:
-        """The result that decides about a line; None when the line is given up, or nothing came back."""
+        """The result that decides about a line, whatever else came back; None where there is none."""
         successes = [result for result in results if is_success(result)]
         refusals = [result for result in results if not successes and CLASSES[read_code(result)] is CodeClass.REJECTED]
-        if successes or refusals:
-            return (successes or refusals)[0]
+        return next(iter(successes or refusals), None)
+
+    def _refused(self, line: int) -> bytes | None:
+        """What a line ends with that was not to be submitted."""
+        code = next((code for code, lines in self.refused if line in lines), None)
+        return None if code is None else self._error(line, code)
+
+    def _last(self, results: list[bytes]) -> bytes | None:
+        """What a backend said last about a line; None when the line is given up, or nothing came back."""
         return results[-1] if results and self.batch.give_up is None else None
 
     def _given_up(self, line: int) -> bytes:
-        code = self.batch.give_up or Code.MISSING_RESULT
+        return self._error(line, self.batch.give_up or Code.MISSING_RESULT)
+
+    def _error(self, line: int, code: Code) -> bytes:
         return write_result(RequestId(self.batch.batch_id, 0, line), None, ErrorBody(code, MESSAGES[code]))
 
 
@@ -173,7 +186,7 @@ class Assembler:
                     good.append(text)
                 else:
                     bad.append(text)
-                    run.given_up += CLASSES[read_code(result)] is CodeClass.GIVEN_UP
+                    run.given_up += read_code(result) is Code.BATCH_EXPIRED
             run.output.write(_joined(good))
             run.errors.write(_joined(bad))
             run.line += len(block)
@@ -187,7 +200,8 @@ class Assembler:
             Sequence(self.bucket.read_json(job.keys.summary, Summary).parts, _reader(batch, job))
             for job in sorted(jobs, key=lambda job: job.round)
         ]
-        return _Settlement(batch, Merge(self.bucket, faults, start), Merge(self.bucket, collected, start))
+        refused = [(job.refusal, lines_of_job(self.bucket, batch, job)) for job in jobs if job.refusal]
+        return _Settlement(batch, Merge(self.bucket, faults, start), Merge(self.bucket, collected, start), refused)
 
     def _commit(self, batch: Batch, jobs: list[Job], run: _Run, output: Written, errors: Written) -> None:
         outcome = _outcome(batch, run.given_up)
@@ -225,19 +239,9 @@ class Assembler:
     def _ref(self, written: Written) -> ObjectRef:
         return ObjectRef(self.bucket.name, written.key, written.version_id or "", written.bytes)
 
-    def _receipt(self, batch: Batch, outcome: BatchStatus, jobs: list[Job]) -> dict[str, object]:
-        summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in jobs}
-        return {
-            "version": "1",
-            "batch_id": batch.batch_id,
-            "status": outcome,
-            "counts": counts_of(batch) | {"invalid": batch.invalid},
-            "usage": {
-                "prompt_tokens": sum(summary.prompt_tokens for summary in summaries.values()),
-                "completion_tokens": sum(summary.completion_tokens for summary in summaries.values()),
-            },
-            "jobs": [_job_receipt(job, summaries.get(job.job_id)) for job in self.records.jobs(batch.batch_id)],
-        }
+    def _receipt(self, batch: Batch, outcome: BatchStatus, settled: list[Job]) -> dict[str, object]:
+        summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in settled}
+        return build_receipt(batch, outcome, self.records.jobs(batch.batch_id), summaries)
 
 
 def _reader(batch: Batch, job: Job) -> Callable[[bytes], tuple[int, bytes]]:
@@ -248,34 +252,6 @@ class _Manifest(msgspec.Struct):
     status: BatchStatus
     output: Written
     errors: Written
-
-
-def _job_receipt(job: Job, summary: Summary | None) -> dict[str, object]:
-    seconds = (job.ended_at or 0) - job.submitted_at if job.submitted_at and job.ended_at else None
-    counts = {} if summary is None else msgspec.to_builtins(summary)
-    names = (
-        "completed",
-        "rejected",
-        "transient",
-        "missing",
-        "foreign",
-        "repeated",
-        "prompt_tokens",
-        "completion_tokens",
-    )
-    return {
-        "job_id": job.job_id,
-        "round": job.round,
-        "backend": job.backend,
-        "model": job.model,
-        "endpoint": job.endpoint,
-        "state": job.state,
-        "submissions": job.submission,
-        "seconds": seconds,
-        "requests": job.total,
-        **{name: counts.get(name) for name in names},
-        "reason": job.reason,
-    }
 
 
 def _save(run: _Run) -> str:

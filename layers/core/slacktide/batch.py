@@ -1,10 +1,13 @@
 """The records of a batch and of its jobs, as frozen values. Times are Unix seconds."""
 
+from decimal import Decimal
+
 import msgspec
 
 from slacktide.codes import Code, CodeClass
 from slacktide.ids import BatchFile, FileKind
 from slacktide.keys import BatchKeys, JobKeys, ResultKeys, input_path
+from slacktide.prices import Rate
 from slacktide.statuses import BatchStatus, JobNotice, JobState
 
 DROP_OWNER = "drop"  # whoever may write to input/ of the bucket
@@ -36,6 +39,8 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     route: list[str] | None = None  # backends, in place of the routes of the models
     max_rounds: int | None = None  # None: the setting
     show_backend: bool = False  # each output line tells its backend and round
+    priority: str = "normal"
+    max_cost_usd: Decimal | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -50,6 +55,13 @@ class StatusChange(msgspec.Struct, frozen=True):
 
     status: BatchStatus
     time: int
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Since when something waits, and at which place of a queue, from 1; None: there is no queue for it."""
+
+    since: int
+    place: int | None = None
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -86,6 +98,7 @@ class Batch(msgspec.Struct, frozen=True):
     output: ObjectRef | None = None  # the result files, from the manifest on
     errors: ObjectRef | None = None
     deleted: list[FileKind] = []  # result files that its owner has deleted
+    waiting: Waiting | None = None  # for the end of other batches of its owner
 
     @property
     def keys(self) -> BatchKeys:
@@ -160,6 +173,7 @@ class Job(msgspec.Struct, frozen=True):
     created_at: int
     step: int = 0  # of the route, from 0
     fallback: str | None = None  # the backend that takes over what is undone at the cut-off
+    rate: Rate | None = None  # what its work costs, as known when it was planned; None: planned by a version that did not note it
     state: JobState = JobState.PLANNED
     attempt: int = 1  # of the execution
     submission: int = 0  # of the upstream job; recorded before it is created
@@ -177,6 +191,13 @@ class Job(msgspec.Struct, frozen=True):
     cancel_requested: bool = False
     cancel_confirmed: bool = False  # of an abandoned job: it has ended upstream
     reason: str | None = None  # why it waits or ended, in our own words
+    waiting: Waiting | None = None  # while its state is `waiting`
+    refusal: Code | None = None  # what its lines end with: it was not submitted, and no other job is to have them
+    prompt_bound: int | None = None  # tokens that it needs at most; known when its input is written, where they count
+    output_bound: int | None = None
+    prompt_tokens: int = 0  # really used
+    completion_tokens: int = 0
+    unmetered: int = 0  # completed lines whose tokens the backend did not tell
     progress: int = 0  # lines that the backend has finished
     completed: int = 0
     failed: int = 0
@@ -232,4 +253,5 @@ class Summary(msgspec.Struct, frozen=True):
     repeated: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    unmetered: int = 0  # completed lines whose tokens the backend did not tell
     v: int = 1

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from slacktide.backends.protocol import ResultObject
 from slacktide.batch import Job, Part, Summary
@@ -34,8 +34,10 @@ class _Result(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    """The tokens of a success; an embedding has none for its answer."""
+
+    prompt_tokens: Annotated[int, Meta(ge=0)] | None = None
+    completion_tokens: Annotated[int, Meta(ge=0)] = 0
 
 
 class _Checkpoint(msgspec.Struct):
@@ -145,7 +147,8 @@ class Collection:
         if collected.code is None:
             self._completed.add(collected.line)
             self._counts["completed"] += 1
-            self._counts["prompt_tokens"] += collected.usage.prompt_tokens
+            self._counts["unmetered"] += collected.usage.prompt_tokens is None
+            self._counts["prompt_tokens"] += collected.usage.prompt_tokens or 0
             self._counts["completion_tokens"] += collected.usage.completion_tokens
         elif CLASSES[collected.code] is CodeClass.REJECTED:
             self._rejected.add(collected.line)

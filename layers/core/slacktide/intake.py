@@ -8,6 +8,7 @@ import msgspec
 
 from slacktide.batch import DROP_OWNER, MOST_NAMED_MODELS, Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
 from slacktide.bucket import Bucket
+from slacktide.budgets import refuse_budget
 from slacktide.cancelling import is_meant
 from slacktide.codes import Code
 from slacktide.errors import ConflictError, ModelTableError, ObjectMissingError, TransitionError
@@ -19,6 +20,7 @@ from slacktide.line_store import Validation
 from slacktide.model_tables import ModelTables
 from slacktide.notifications import Announcer
 from slacktide.options import read_options
+from slacktide.quotas import Quotas
 from slacktide.records import Guard, Records, Source
 from slacktide.refusals import refuse_lines
 from slacktide.retrying import RetryInput
@@ -39,6 +41,7 @@ class Intake:
     announcer: Announcer
     executions: Executions
     tables: ModelTables
+    quotas: Quotas
     settings: Settings
     now: Callable[[], int]
 
@@ -162,7 +165,8 @@ class Intake:
         if isinstance(routes, Failure):
             return _empty_index(), routes
         index = Validation(self.bucket, routes, batch, media_urls=self.settings.allow_media_urls).run(file.blocks)
-        return index, file.failure or refuse_lines(index.total, index.invalid, batch.options)
+        failure = file.failure or refuse_lines(index.total, index.invalid, batch.options)
+        return index, failure or refuse_budget(batch, index.groups, routes, self.quotas)
 
     def _routes(self, batch: Batch) -> Routes | Failure:
         try:

@@ -9,7 +9,9 @@ from slacktide.bucket import Bucket
 from slacktide.clock import Clock
 from slacktide.collection import Collection
 from slacktide.errors import BackendError, ConflictError
+from slacktide.model_tables import ModelTables
 from slacktide.polling import Poller
+from slacktide.quotas import Quotas
 from slacktide.reconciliation import work_of
 from slacktide.records import Records
 from slacktide.settings import Settings
@@ -29,11 +31,13 @@ class Jobs:
     bucket: Bucket
     records: Records
     backends: Mapping[str, Backend]
+    tables: ModelTables
+    quotas: Quotas
     settings: Settings
 
     def submit(self, batch_id: str, job_id: str, *, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission:
         """Write the job's input, then create it upstream, once. `cursor` is the next line to write."""
-        submitter = Submitter(self.bucket, self.records, self.backends, self.settings)
+        submitter = Submitter(self.bucket, self.records, self.backends, self.tables, self.quotas, self.settings)
         return submitter.submit(*self._read(batch_id, job_id), clock=clock, cursor=cursor, wait_seconds=wait_seconds)
 
     def poll(self, batch_id: str, job_id: str, *, now: int, wait_seconds: int) -> Poll:
@@ -47,6 +51,7 @@ class Jobs:
         """Fetch, check and sort what the job finished; then settle it, which frees its undone lines."""
         batch, job = self._read(batch_id, job_id)
         if job.state.is_closed:
+            self.quotas.settle(job, clock.now())  # a former invocation may have died before it did
             return Gathering(done=True)
         if cursor is None:
             try:
@@ -64,18 +69,23 @@ class Jobs:
         if after is not None:
             return Gathering(done=False, cursor=str(after))
         summary, settled = collection.finish()
-        self.bucket.write(job.keys.settled, bytes(settled), "application/octet-stream")
+        # Lines that nobody may run any more need no further round.
+        self.bucket.write(job.keys.settled, bytes(lines if job.refusal else settled), "application/octet-stream")
         self.bucket.write_json(job.keys.summary, summary)
         try:
-            self.records.update_job(
+            job = self.records.update_job(
                 job,
                 state=JobState.SETTLED,
                 settled_at=clock.now(),
                 completed=summary.completed,
                 failed=job.total - summary.completed,
+                prompt_tokens=summary.prompt_tokens,
+                completion_tokens=summary.completion_tokens,
+                unmetered=summary.unmetered,
             )
         except ConflictError:
             return Gathering(done=True)  # it was given up in between; its results stay unused
+        self.quotas.settle(job, clock.now())
         return Gathering(done=True)
 
     def _fetch(self, job: Job, clock: Clock) -> bool:

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any
@@ -11,9 +12,11 @@ import msgspec
 from msgspec import Meta
 
 from slacktide.errors import ModelTableError
+from slacktide.prices import Price, Terms
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
-BACKENDS = ("together", "openai", "sagemaker")
+OWN_GPUS = "sagemaker"  # the backend that costs by the hour
+BACKENDS = ("together", "openai", OWN_GPUS)
 MOST_TABLE_BYTES = 1_000_000
 MOST_PROBLEMS = 5  # in one message
 
@@ -21,10 +24,16 @@ Name = Annotated[str, Meta(min_length=1)]
 
 
 class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model at one backend: the id that it has there, and whether it is run in batches there."""
+    """A model at one backend: its id there, whether it is run in batches there, and what that costs by terms of several days."""
 
     id: Name
     batchable: bool = True
+    terms: list[Terms] = []
+
+    @property
+    def newest_terms(self) -> Terms | None:
+        """The terms that count; None where none are known."""
+        return max(self.terms, key=lambda terms: terms.as_of, default=None)
 
 
 class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -33,6 +42,36 @@ class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     together: Upstream | None = None
     openai: Upstream | None = None
     sagemaker: Upstream | None = None
+
+
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of a model a GPU has to hold: parameters, bytes of each, and bytes of cache for each token.
+
+    `heads` are attention heads: as many GPUs as divide them can share the model. None: any number.
+    """
+
+    parameters: Annotated[int, Meta(ge=1)]
+    cache_bytes: Annotated[int, Meta(ge=1)]
+    bytes_per_parameter: Decimal = Decimal(2)
+    heads: Annotated[int, Meta(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.bytes_per_parameter.is_finite() and self.bytes_per_parameter > 0):
+            raise ValueError("bytes_per_parameter is a number above 0")
+
+    @property
+    def bytes(self) -> int:
+        """The size of all parameters."""
+        return int(self.parameters * self.bytes_per_parameter)
+
+
+class Tokenizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A vocabulary, and the tokens of the chat template: for each request, each message, and a system message that it puts in."""
+
+    vocabulary: Name
+    request: Annotated[int, Meta(ge=0)] = 0
+    message: Annotated[int, Meta(ge=0)] = 0
+    system: Annotated[int, Meta(ge=0)] = 0
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,11 +88,28 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aliases: list[Name] = []
     parameters: str | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
+    weights: Weights | None = None
+    tokenizer: Tokenizer | None = None
     enabled: bool = True
 
     def upstream(self, backend: str) -> Upstream | None:
         """The model at a backend; None when the backend does not have it."""
         return getattr(self.backends, backend, None)
+
+    def terms(self, backend: str) -> Terms | None:
+        """The newest terms at a backend; None where none are known, as on own GPUs, which cost by the hour."""
+        upstream = self.upstream(backend)
+        return None if upstream is None else upstream.newest_terms
+
+    def real_time_terms(self, backend: str) -> Terms | None:
+        """Terms with a price in real time: a backend's own, or else those of the first that has one; None where none has."""
+        terms = [self.terms(name) for name in (backend, *BACKENDS)]
+        return next((entry for entry in terms if entry is not None and entry.real_time is not None), None)
+
+    def batch_price(self, backend: str) -> Price | None:
+        """What tokens cost in batches at a backend, by the newest terms; None where that is not known."""
+        terms = self.terms(backend)
+        return None if terms is None else terms.batch_price
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -130,7 +186,7 @@ def shipped_models() -> ModelTable:
 
 def _read_rows(text: str) -> list[dict[str, Any]]:
     try:
-        return msgspec.convert(tomllib.loads(text), _Document).models
+        return msgspec.convert(tomllib.loads(text, parse_float=Decimal), _Document).models
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ModelTableError(f"the model table is not well-formed: {error}") from error
 

@@ -8,17 +8,18 @@ from typing import Any
 import msgspec
 
 from slacktide import keys
-from slacktide.batch import Batch, Job, StatusChange
+from slacktide.batch import Batch, Job, StatusChange, Waiting
 from slacktide.bucket import Bucket
 from slacktide.errors import ConflictError, NotFoundError, SlacktideError
 from slacktide.log import count_notice, logger
 from slacktide.records import Records
-from slacktide.statuses import BatchStatus, JobNotice
+from slacktide.statuses import BatchStatus, JobNotice, JobState
 
 SOURCE = "slacktide"
 DETAIL_TYPES = {status: "Batch " + status.replace("_", " ").title() for status in BatchStatus}
 
 
+OTHER_BATCHES = "It waits for the end of other batches of its owner."
 JOB_DETAIL_TYPES = {notice: f"Job {notice.title()}" for notice in JobNotice}
 
 
@@ -171,6 +172,21 @@ class Announcer:
             return
 
 
+def _waiting_document(waiting: Waiting | None) -> dict[str, Any] | None:
+    return None if waiting is None else {"since": rfc3339(waiting.since), "place": waiting.place}
+
+
+def _why_it_waits(batch: Batch, jobs: list[Job]) -> dict[str, Any] | None:
+    """Since when a batch waits, for what, and with how many of its jobs; None when nothing of it does."""
+    if batch.status is BatchStatus.QUEUED and batch.waiting:
+        return {"reason": OTHER_BATCHES, "jobs": 0} | (_waiting_document(batch.waiting) or {})
+    waiting = [(job.waiting, job) for job in jobs if job.state is JobState.WAITING and job.waiting]
+    if not waiting:
+        return None
+    first, job = min(waiting, key=lambda entry: entry[0].since)
+    return {"reason": job.reason, "jobs": len(waiting)} | (_waiting_document(first) or {})
+
+
 def latest_document(batch: Batch, jobs: list[Job], now: int) -> dict[str, Any]:
     """The content of `latest.json` (docs/architecture.md, Data)."""
     return {
@@ -190,10 +206,12 @@ def latest_document(batch: Batch, jobs: list[Job], now: int) -> dict[str, Any]:
                     "total": job.total,
                     "completed": job.completed if job.state.is_closed else job.progress,
                     "reason": job.reason,
+                    "waiting": _waiting_document(job.waiting if job.state is JobState.WAITING else None),
                 }
                 for job in jobs
             ],
         },
+        "waiting": _why_it_waits(batch, jobs),
         "created_at": rfc3339(batch.created_at),
         "updated_at": rfc3339(now),
         "deadline": rfc3339(batch.deadline),

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from slacktide.batch import Failure, Options
 from slacktide.codes import Code
 from slacktide.models import BACKENDS, ENDPOINTS
 from slacktide.settings import Settings
+from slacktide.tickets import PRIORITIES
 
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 # RFC 3339, section 5.6; seconds and their fraction may be left out.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)")
-# Known to later parts of Slacktide; refused until they are there, since a budget that is not kept is worse than none.
-_NOT_YET = ("max-cost-usd", "priority")
+_DOLLARS = re.compile(r"\d{1,9}(\.\d{1,6})?")
 OPTIONS = (
     "completion-window",
     "on-invalid",
@@ -25,7 +26,8 @@ OPTIONS = (
     "route",
     "max-rounds",
     "show-backend",
-    *_NOT_YET,
+    "max-cost-usd",
+    "priority",
 )
 LONGEST_TAG = 256
 LONGEST_ROUTE = 20  # steps
@@ -58,8 +60,9 @@ def read_options(metadata: Mapping[str, str], settings: Settings, now: int) -> O
         route=_route(metadata.get("route"), problems),
         max_rounds=_rounds(metadata.get("max-rounds"), settings, problems),
         show_backend=_flag("show-backend", metadata.get("show-backend", "false"), problems),
+        priority=_priority(metadata.get("priority", "normal"), problems),
+        max_cost_usd=_budget(metadata.get("max-cost-usd"), problems),
     )
-    problems += [f"{name} is not supported by this version" for name in _NOT_YET if name in metadata]
     if problems:
         return Failure(Code.INVALID_OPTION, "The options cannot be followed: " + "; ".join(problems) + ".")
     return options
@@ -119,6 +122,21 @@ def _rounds(text: str | None, settings: Settings, problems: list[str]) -> int | 
     if not 1 <= rounds <= settings.max_rounds:
         problems.append(f"max-rounds is a whole number from 1 to {settings.max_rounds}")
     return rounds
+
+
+def _priority(text: str, problems: list[str]) -> str:
+    if text not in PRIORITIES:
+        problems.append(f"priority is one of {', '.join(PRIORITIES)}")
+    return text
+
+
+def _budget(text: str | None, problems: list[str]) -> Decimal | None:
+    if text is None:
+        return None
+    amount = Decimal(text) if _DOLLARS.fullmatch(text) else Decimal(0)
+    if not amount:
+        problems.append("max-cost-usd is a number of dollars above 0, with at most six decimals")
+    return amount
 
 
 def _flag(name: str, text: str, problems: list[str]) -> bool:

@@ -8,18 +8,21 @@ from operator import or_
 from boto3.dynamodb.conditions import Attr
 
 from slacktide.backends.protocol import Backend
-from slacktide.batch import Batch, Group, Job, LineIndex
+from slacktide.batch import Batch, Group, Job, LineIndex, Waiting
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
 from slacktide.errors import ConflictError
 from slacktide.executions import Executions
 from slacktide.ids import job_execution_name, job_id
+from slacktide.instances import price_hours
 from slacktide.model_tables import ModelTables
-from slacktide.models import Model
+from slacktide.models import OWN_GPUS, Model
 from slacktide.notifications import Announcer
+from slacktide.prices import Rate
 from slacktide.records import Records
 from slacktide.routes import choose_step, find_fallback
 from slacktide.settings import Settings
+from slacktide.slots import Slots
 from slacktide.splitting import split
 from slacktide.statuses import BatchStatus
 from slacktide.steps import Plan, StartJob, grow
@@ -48,6 +51,7 @@ class Planner:
     executions: Executions
     announcer: Announcer
     tables: ModelTables
+    batch_slots: Slots
     settings: Settings
     now: Callable[[], int]
 
@@ -59,6 +63,8 @@ class Planner:
         if self._is_held(batch):
             self.announcer.announce(batch)
             return Plan(has_jobs=False, jobs=[], wait_seconds=batch.begins_at - self.now(), is_held=True)
+        if (place := self._place_in_queue(batch)) is not None:
+            return self._hold_back(batch, place)
         attached = [self._attach(job) for job in self._jobs(batch) if not job.state.is_closed]
         live = [job for job in attached if not job.state.is_closed]
         if all(is_overdue(batch, job, self.settings, self.now()) for job in live):
@@ -72,6 +78,32 @@ class Planner:
     def _is_held(self, batch: Batch) -> bool:
         is_waiting = batch.status is BatchStatus.QUEUED and not batch.refused
         return is_waiting and self.now() < batch.begins_at
+
+    def _place_in_queue(self, batch: Batch) -> int | None:
+        """The place of a batch that waits for others of its owner; None when it may go on, if only to its end."""
+        is_over = batch.refused or self.now() >= reserve_begins(batch, self.settings)
+        if batch.status is not BatchStatus.QUEUED:
+            return None
+        if is_over:
+            self.batch_slots.leave(batch)
+            return None
+        return self.batch_slots.enter(batch, self.now())
+
+    def _hold_back(self, batch: Batch, place: int) -> Plan:
+        """Note where a batch stands, tell of it, and look again later."""
+        waiting = Waiting(batch.waiting.since if batch.waiting else self.now(), place)
+        if waiting != batch.waiting:
+            batch = self.records.update_batch(batch.batch_id, waiting=waiting)
+        self.announcer.announce(batch)
+        self.announcer.publish_if_due(batch, [], self.settings.progress_interval)
+        wait = grow(
+            self.now() - waiting.since,
+            first=self.settings.wait_first,
+            longest=self.settings.wait_longest,
+            ends=[reserve_begins(batch, self.settings)],
+            now=self.now(),
+        )
+        return Plan(has_jobs=False, jobs=[], wait_seconds=wait, is_held=True)
 
     def _add_round(self, batch: Batch, live: list[Job]) -> tuple[Batch, list[Job]]:
         """Plan the lines that are free; `live` jobs are past the cut-off and keep theirs."""
@@ -165,7 +197,18 @@ class Planner:
                 created_at=self.now(),
                 step=step.number,
                 fallback=None if is_last else find_fallback(step.route, step.number),
+                rate=self._rate(step),
             )
+
+    def _rate(self, step: Step) -> Rate:
+        """What the work of a job costs, as it is known now: its receipt goes by this, whatever the table says by then."""
+        backend = step.route[step.number]
+        hours = price_hours(self.settings.transform_instance_type, self.settings.transform_instance_count)
+        return Rate(
+            tokens=step.model.terms(backend),
+            hours=hours if backend == OWN_GPUS else None,
+            compared=step.model.real_time_terms(backend),
+        )
 
     def _start(self, batch: Batch, jobs: list[Job]) -> Plan:
         starts = [StartJob(job.job_id, job.attempt, job_execution_name(job.batch_id, job.job_id, job.attempt)) for job in jobs]

@@ -7,7 +7,7 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr
 
 from slacktide.backends.protocol import Backend, Displaced, Ended, Missing, Running
-from slacktide.batch import Batch, Job
+from slacktide.batch import Batch, Job, Waiting
 from slacktide.reconciliation import Reconciler, noted, work_of
 from slacktide.records import Records
 from slacktide.settings import Settings
@@ -38,7 +38,7 @@ class Poller:
             case Missing():
                 return self._miss(batch, job, now, wait_seconds)
             case Displaced(reason) if not is_over(batch, job, self.settings, now):
-                return self._again(batch, self._make_room_for_another(job, reason), now, wait_seconds)
+                return self._again(batch, self._make_room_for_another(job, reason, now), now, wait_seconds)
             case Displaced(reason) | Ended(reason):
                 return self._end(batch, job, now, wait_seconds, reason=reason)
 
@@ -99,7 +99,7 @@ class Poller:
         wait = next_wait(batch, job, self.settings, now, wait_seconds)
         return Poll(done=False, resubmit=True, wait_seconds=wait, progress=0)
 
-    def _make_room_for_another(self, job: Job, reason: str) -> Job:
+    def _make_room_for_another(self, job: Job, reason: str, now: int) -> Job:
         """The job ended without having run: the next submission has a new number, so a new name."""
         return self.records.update_job(
             job,
@@ -112,6 +112,7 @@ class Poller:
             upstream_id=None,
             submitted_at=None,
             reason=reason,
+            waiting=Waiting(now),
         )
 
     @property

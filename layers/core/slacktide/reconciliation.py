@@ -73,6 +73,7 @@ class Reconciler:
             is_watched=job.is_watched or bool(others),
             notices=noted(job, JobNotice.REPEATED, now) if others else job.notices,
             reason=_adopted(len(others)),
+            waiting=None,
         )
 
     def stop_others(self, job: Job, now: int) -> tuple[Job, bool]:

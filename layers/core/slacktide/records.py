@@ -5,7 +5,7 @@ Indexes: `gsi1` (owner, created), `gsi2` (open work: status, deadline), `gsi3` (
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,14 @@ from slacktide.batch import Batch, Job, ObjectRef, StatusChange
 from slacktide.errors import ConflictError, LeaseHeldError, NotFoundError, TransitionError
 from slacktide.items import from_item, only_failed_condition, query, to_item, update
 from slacktide.statuses import EDGES, BatchStatus, JobState, sources
+from slacktide.transactions import change, commit, put
 
 OPEN = "open"  # gsi2: batches that have not ended or whose events have not all been sent
 ABANDONED = "abandoned"  # gsi2: jobs that may still run upstream though nothing waits for them
 _CREATED = "%012d"  # so that times sort as text
-Source = (
-    ObjectRef | str
-)  # what a batch is made of: the version of a dropped object, or the batch's id where it was created by a call
+_IS_OPEN = ~Attr("state").is_in([str(state) for state in JobState if state.is_closed])
+# What a batch is made of: the version of a dropped object, or the batch's id where it was created by a call.
+Source = ObjectRef | str
 
 
 class Guard(msgspec.Struct, frozen=True):
@@ -203,9 +204,15 @@ class Records:
 
     def update_job(self, job: Job, *, when: ConditionBase | None = None, **fields: object) -> Job:
         """Set fields of a job that is not closed. Raises ConflictError where it is, or where `when` does not hold."""
-        is_open = ~Attr("state").is_in([str(state) for state in JobState if state.is_closed])
-        condition = is_open if when is None else is_open & when
+        condition = _IS_OPEN if when is None else _IS_OPEN & when
         return update(self.table, _job_key(job.batch_id, job.job_id), Job, condition, fields)
+
+    def cut_job(self, job: Job, fields: Mapping[str, object], others: Sequence[Job], *, when: ConditionBase) -> None:
+        """Set fields of an open job and write further jobs, all at once. Raises ConflictError where `when` does not hold."""
+        writes = [change(_job_key(job.batch_id, job.job_id), fields, _IS_OPEN & when)]
+        writes += [put(_job_key(it.batch_id, it.job_id) | to_item(it), Attr("pk").not_exists()) for it in others]
+        if commit(self.table, writes):
+            raise ConflictError(f"{job.job_id} of {job.batch_id} has been changed by somebody else")
 
     def abandon_job(self, job: Job, now: int, deadline: int, reason: str) -> Job:
         """Give a job up that is not settled; sweep goes on ending it upstream. A settled job is answered as it is."""

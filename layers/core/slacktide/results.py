@@ -13,6 +13,7 @@ MESSAGES: Final = {
     Code.BATCH_FAILED: "The batch failed before this request was run.",
     Code.BATCH_EXPIRED: "The completion window of the batch ended before this request was done.",
     Code.BATCH_CANCELLED: "The batch was cancelled before this request was done.",
+    Code.BUDGET_EXCEEDED: "This request was not run: it may have needed more than was left of a budget or limit.",
     Code.MISSING_RESULT: "No backend answered this request.",
     Code.BACKEND_ERROR: "The backend could not answer this request.",
     Code.BACKEND_REJECTED: "The backend refused this request.",

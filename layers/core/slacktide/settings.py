@@ -1,6 +1,7 @@
 """The settings of the functions: every environment variable with its type and default, in one place."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated
 
 import msgspec
@@ -9,6 +10,7 @@ from msgspec import Meta
 from slacktide.errors import SettingsError
 
 Seconds = Annotated[int, Meta(ge=0)]
+Most = Annotated[int, Meta(ge=0)]  # 0: no limit
 PREFIX = "SLACKTIDE_"
 
 
@@ -44,9 +46,13 @@ class Settings(msgspec.Struct, frozen=True):
     together_base_url: str = "https://api.together.ai/v1"
     together_api_key_arn: str = ""  # of a secret; empty: that backend is off
     together_job_requests: Annotated[int, Meta(ge=1, le=50_000)] = 10_000  # Together recommends 1,000 to 10,000 in one batch
+    together_enqueued_tokens: Most = 10_000_000  # of one model, at any time: the limit of Together's Batch API at its launch
+    together_concurrent_jobs: Most = 0
     openai_base_url: str = "https://api.openai.com/v1"
     openai_api_key_arn: str = ""
     openai_job_requests: Annotated[int, Meta(ge=1, le=50_000)] = 10_000
+    openai_enqueued_tokens: Most = 0  # differs from account to account
+    openai_concurrent_jobs: Most = 0
     transform_image_uri: str = ""
     transform_model_data_uri: str = ""
     transform_models: str = ""  # ids of the models whose weights are there, with commas between them
@@ -55,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True):
     transform_instance_count: Annotated[int, Meta(ge=1)] = 1
     transform_max_lines: Annotated[int, Meta(ge=1)] = 256
     transform_invocation_timeout: Annotated[int, Meta(ge=1, le=3600)] = 3_600
+    transform_concurrent_jobs: Most = 0
+    drop_concurrent_batches: Most = 0  # of the drop zone, whoever writes there
+    drop_tokens_per_day: Most = 0
+    drop_usd_per_month: Decimal = Decimal(0)
 
     @property
     def lease(self) -> int:

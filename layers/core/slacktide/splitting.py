@@ -20,10 +20,15 @@ def split(lines: Bitmap, limits: Limits, parts: list[Part]) -> list[Piece]:
         return []
     count = 1 if limits.job_requests is None else -(-total // limits.job_requests)
     while True:
-        pieces = list(_cut(lines, total, count))
+        pieces = cut_evenly(lines, count)
         if limits.job_bytes is None or count == total or _most_bytes(pieces, parts) <= limits.job_bytes:
             return pieces
         count = min(total, count + max(1, count // 8))
+
+
+def cut_evenly(lines: Bitmap, count: int) -> list[Piece]:
+    """Cut lines into `count` pieces of even numbers of lines."""
+    return list(_cut(lines, len(lines), count))
 
 
 def _cut(lines: Bitmap, total: int, count: int) -> Iterator[Piece]:

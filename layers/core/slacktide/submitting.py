@@ -3,25 +3,26 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 
 from slacktide.backends.protocol import Backend, Full, Rejected, Submitted, Unknown, Uploaded
-from slacktide.batch import Batch, Job, LineIndex
+from slacktide.batch import Batch, Job, Waiting
 from slacktide.bucket import Bucket
 from slacktide.clock import Clock
-from slacktide.errors import ConflictError
+from slacktide.codes import Code
+from slacktide.errors import ConflictError, ModelTableError
+from slacktide.job_input import WRITTEN, JobInput
+from slacktide.model_tables import ModelTables
+from slacktide.models import Model
+from slacktide.quotas import Granted, Quotas, Refused, Waits
 from slacktide.reconciliation import Reconciler, work_of
 from slacktide.records import Records
-from slacktide.request_lines import request_line
 from slacktide.settings import Settings
 from slacktide.statuses import JobState
 from slacktide.steps import Submission
-from slacktide.stored_lines import group_lines
 from slacktide.timetable import is_over, next_wait
-from slacktide.undone import lines_of_job
-
-WRITTEN = "written"  # the cursor behind the last line
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Submitter:
     bucket: Bucket
     records: Records
     backends: Mapping[str, Backend]
+    tables: ModelTables
+    quotas: Quotas
     settings: Settings
 
     def submit(self, batch: Batch, job: Job, *, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission:
@@ -48,9 +51,10 @@ class Submitter:
         now = clock.now()
         if is_over(batch, job, self.settings, now):
             return self._reject(job, batch, job.reason or "The time was over before the job was submitted.", now)
-        if cursor != WRITTEN and job.file_id is None:
-            cursor = self._write_input(batch, job, clock, int(cursor or job.first))
-            return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
+        if job.file_id is None:
+            unready = self._prepare(batch, job, clock, cursor, wait_seconds)
+            if unready is not None:
+                return unready
         if not self.backends[job.backend].proves_by_listing:
             return self._create_by_name(batch, job, clock, wait_seconds)
         if job.is_watched:  # one that nobody found in its time may have come up since
@@ -59,31 +63,35 @@ class Submitter:
             return self._upload(batch, job, clock, wait_seconds)
         return self._create(batch, self._ask(job, now), clock, wait_seconds)
 
-    # The input
+    # The input, and room for it
 
-    def _write_input(self, batch: Batch, job: Job, clock: Clock, start: int) -> str:
-        """Write the lines from `start` on as objects of bounded size; answers the cursor."""
-        limits = self.backends[job.backend].limits
-        lines = lines_of_job(self.bucket, batch, job)
-        index = self.bucket.read_json(batch.keys.index, LineIndex)
-        pending: list[bytes] = []
-        numbers: list[int] = []
-        size = 0
-        for line, body in group_lines(self.bucket, batch, index, job, start):
-            if line not in lines:
-                continue
-            text = request_line(job, line, body)
-            if pending and (len(pending) >= limits.object_lines or size + len(text) > limits.object_bytes):
-                self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(pending))
-                pending, numbers, size = [], [], 0
-                if clock.is_late:
-                    return str(line)
-            pending.append(text)
-            numbers.append(line)
-            size += len(text)
-        if pending:
-            self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(pending))
-        return WRITTEN
+    def _prepare(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission | None:
+        """Write the job's input, then reserve what it needs; None when it may be submitted."""
+        cap = None if job.submission else self.quotas.cap(batch, job)  # what may exist upstream is not cut
+        # Once its bounds are recorded an input is never written again: a limit may have changed since, and so where it is cut.
+        if job.prompt_bound is None and (cap is not None or cursor != WRITTEN):
+            limits = self.backends[job.backend].limits
+            writer = JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes)
+            cursor = writer.write(batch, job, self._model(batch, job), cap, clock=clock, cursor=cursor)
+            return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
+        return None if job.submission else self._reserve(batch, job, clock.now(), wait_seconds)
+
+    def _reserve(self, batch: Batch, job: Job, now: int, wait_seconds: int) -> Submission | None:
+        match self.quotas.ask(batch, job, now):
+            case Granted():
+                return None
+            case Waits(reason, place):
+                job = self.records.update_job(job, **_waiting(job, reason, now, place))
+                return self._wait_for_room(batch, job, now, wait_seconds, None)
+            case Refused(reason, code):
+                return self._reject(job, batch, reason, now, code)
+
+    def _model(self, batch: Batch, job: Job) -> Model:
+        """The model of a job. Raises ModelTableError where the batch's table has it no more."""
+        model = self.tables.routes(batch.models_version).models.find(job.model)
+        if model is None:
+            raise ModelTableError(f"the model table of {batch.batch_id} does not have the model of {job.job_id}")
+        return model
 
     def _upload(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
         """Bring the input to the backend and record its id there, by which the job will be found. The next invocation creates."""
@@ -93,7 +101,7 @@ class Submitter:
                     self.records.update_job(job, when=Attr("asks").eq(job.asks), asks=job.asks + 1, file_id=file_id)
                 return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=WRITTEN)
             case Full(reason, after):
-                self.records.update_job(job, state=JobState.WAITING, reason=reason)
+                self.records.update_job(job, **_waiting(job, reason, clock.now()))
                 return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
             case Rejected(reason):
                 return self._reject(job, batch, reason, clock.now())
@@ -121,10 +129,10 @@ class Submitter:
                 self.records.update_job(job, reason=reason)
                 return self._unsettled(batch, job, clock.now(), wait_seconds)
             case Full(reason, after):
-                job = self._note_refused(job, reason)
+                job = self._note_refused(job, reason, clock.now())
                 return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
             case Rejected(reason):
-                job = self._note_refused(job, reason)
+                job = self._note_refused(job, reason, clock.now())
                 return self._reject(job, batch, reason, clock.now())
 
     def _note_created(self, job: Job, upstream_id: str, now: int) -> None:
@@ -144,15 +152,16 @@ class Submitter:
                     upstream_id=upstream_id,
                     submitted_at=now,
                     reason=None,
+                    waiting=None,
                 )
             except ConflictError:
                 job = self.records.get_job(job.batch_id, job.job_id)
             else:
                 return
 
-    def _note_refused(self, job: Job, reason: str) -> Job:
+    def _note_refused(self, job: Job, reason: str, now: int) -> Job:
         """Record that it is known that nothing was created."""
-        changes: dict[str, object] = {"asks": job.asks + 1, "asked_at": None, "state": JobState.WAITING, "reason": reason}
+        changes = {"asks": job.asks + 1, "asked_at": None} | _waiting(job, reason, now)
         return self.records.update_job(job, when=Attr("asks").eq(job.asks), **changes)
 
     def _settle(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
@@ -168,7 +177,7 @@ class Submitter:
             return self._unsettled(batch, job, now, wait_seconds)
         if is_over(batch, job, self.settings, now):
             reason = "The time was over before it was created."
-            return self._reject(self._note_refused(job, reason), batch, reason, now)
+            return self._reject(self._note_refused(job, reason, now), batch, reason, now)
         return self._create(batch, self._ask(job, now, again=job.asked_at is not None), clock, wait_seconds)
 
     # Creation by a name that is the idempotency key
@@ -181,17 +190,19 @@ class Submitter:
                 self._note_submitted(job, upstream_id, clock.now())
                 return self._submitted(wait_seconds)
             case Full(reason, after):
-                self.records.update_job(job, state=JobState.WAITING, reason=reason)
+                self.records.update_job(job, **_waiting(job, reason, clock.now()))
                 return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
             case Unknown(reason):  # to ask again under the same name is free
-                self.records.update_job(job, state=JobState.WAITING, reason=reason)
+                self.records.update_job(job, **_waiting(job, reason, clock.now()))
                 return self._unsettled(batch, job, clock.now(), wait_seconds)
             case Rejected(reason):
                 return self._reject(job, batch, reason, clock.now())
 
     def _note_submitted(self, job: Job, upstream_id: str, now: int) -> None:
         try:
-            self.records.update_job(job, state=JobState.RUNNING, upstream_id=upstream_id, submitted_at=now, reason=None)
+            self.records.update_job(
+                job, state=JobState.RUNNING, upstream_id=upstream_id, submitted_at=now, reason=None, waiting=None
+            )
         except ConflictError:  # given up while it was created: sweep may have looked for it in vain
             self.backends[job.backend].cancel(work_of(job))
             raise
@@ -214,9 +225,19 @@ class Submitter:
         wait = next_wait(batch, job, self.settings, now, wait_seconds)
         return Submission(done=True, outcome="unsettled", wait_seconds=wait, cursor=WRITTEN)
 
-    def _reject(self, job: Job, batch: Batch, reason: str, now: int) -> Submission:
-        """End a job that was not created. One whose creation has an unknown outcome is looked for, and stopped, first."""
+    def _reject(self, job: Job, batch: Batch, reason: str, now: int, code: Code | None = None) -> Submission:
+        """End a job that was not created; with a code, so do its lines.
+
+        One whose creation has an unknown outcome is looked for, and stopped, first.
+        """
         if job.submission and not self._reconciler.stop(job, now):
             return self._unsettled(batch, job, now, 0)
-        self.records.update_job(job, state=JobState.ENDED, ended_at=now, reason=reason)
+        self.records.update_job(job, state=JobState.ENDED, ended_at=now, reason=reason, refusal=code, waiting=None)
+        self.quotas.leave(batch, job, now)
         return Submission(done=True, outcome="rejected", wait_seconds=0)
+
+
+def _waiting(job: Job, reason: str, now: int, place: int | None = None) -> dict[str, Any]:
+    """What a job's record says while it waits for room."""
+    since = job.waiting.since if job.waiting else now
+    return {"state": JobState.WAITING, "reason": reason, "waiting": Waiting(since, place)}

@@ -7,6 +7,7 @@ from functools import partial
 
 from boto3.dynamodb.conditions import Attr
 
+from slacktide.accounts import Reservation
 from slacktide.backends.protocol import Backend
 from slacktide.batch import Batch, Failure, Job
 from slacktide.bucket import Bucket
@@ -17,9 +18,12 @@ from slacktide.executions import Executions
 from slacktide.files import File, Files
 from slacktide.keys import upload
 from slacktide.notifications import Announcer, NotAnnouncedError
+from slacktide.quotas import Quotas
 from slacktide.reconciliation import Reconciler
 from slacktide.records import Records
 from slacktide.settings import Settings
+from slacktide.slots import Slots
+from slacktide.tickets import Ticket
 
 SEND_PATIENCE = 60  # seconds; who created the batch sends its message at once, if he lives
 
@@ -35,16 +39,20 @@ class Sweeper:
     executions: Executions
     announcer: Announcer
     backends: Mapping[str, Backend]
+    quotas: Quotas
+    batch_slots: Slots
     settings: Settings
     now: Callable[[], int]
 
     def sweep(self) -> dict[str, int]:
         """Restart what died, announce what was not, stop what was given up; answers the counts of what was done."""
-        counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0, sent=0, removed=0)
+        counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0, sent=0, removed=0, released=0)
         failures: list[Exception] = []
         work = [partial(self._look_after, batch_id) for batch_id in self.records.open_batches()]
         work += [partial(self._stop, job) for job in self.records.abandoned_jobs()]
         work += [partial(self._remove, file) for file in self.files.overdue(self.now())]
+        work += [partial(self._release, reservation) for reservation in self.quotas.ledger.left_behind()]
+        work += [partial(self._drop, ticket) for ticket in self.quotas.queues.lapsed(self.now())]
         for look_after in work:
             try:
                 counts.update(look_after())
@@ -74,6 +82,16 @@ class Sweeper:
             return {}
         self.records.confirm_cancelled(job)
         return {"stopped": 1}
+
+    def _release(self, reservation: Reservation) -> dict[str, int]:
+        """Give back what a closed job, or an ended batch, has reserved, if nobody did."""
+        if reservation.is_slot:
+            return {"released": int(self.batch_slots.settle(reservation, self.now()))}
+        return {"released": int(self.quotas.settle_left_behind(reservation, self.now()))}
+
+    def _drop(self, ticket: Ticket) -> dict[str, int]:
+        """Remove the ticket of a job that does not ask any more."""
+        return {"released": int(self.quotas.queues.drop_lapsed(ticket, self.now()))}
 
     def _revive(self, batch: Batch) -> bool:
         """Start an execution for a batch that has none alive. False when there is nothing to do."""

@@ -76,7 +76,8 @@ class Checker:
         if endpoint not in model.endpoints:
             return Code.URL_MISMATCH, f"model {model.id} has no {endpoint}."
         if not self.route(model):
-            message = f"No backend of this stack can run {model.id}: see the parameters TransformImageUri and TransformModels."
+            parameters = "TransformImageUri, TransformModels and TransformInstanceType"
+            message = f"No backend of this stack can run {model.id}: see the parameters {parameters}."
             return Code.NO_BACKEND_FOR_MODEL, message
         return model
 

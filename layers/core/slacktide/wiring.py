@@ -2,12 +2,13 @@
 
 import os
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
+from slacktide.accounts import Ledger
 from slacktide.assembly import Assembler
 from slacktide.backends.api_keys import ApiKey
 from slacktide.backends.dialects import OPENAI, TOGETHER, Dialect
@@ -26,15 +27,19 @@ from slacktide.files import Files
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Jobs
+from slacktide.limits import read_limits
 from slacktide.model_tables import ModelTables
 from slacktide.models import shipped_models
 from slacktide.notifications import Announcer
 from slacktide.planning import Planner
+from slacktide.quotas import Pool, Quotas
 from slacktide.records import Records
 from slacktide.retrying import RetryInput
 from slacktide.settings import Settings, read_settings
+from slacktide.slots import Slots
 from slacktide.sources import Sources
 from slacktide.sweeping import Sweeper
+from slacktide.tickets import Queues
 
 # One call may take CONNECT + READ seconds and is tried TRIES times: together below every function's time-out.
 CONNECT_SECONDS, READ_SECONDS, TRIES = 5, 20, 3
@@ -116,6 +121,26 @@ def model_tables() -> ModelTables:
 
 
 @cache
+def quotas() -> Quotas:
+    """Quotas and budgets."""
+    here = settings()
+    pools = {
+        "together": Pool(here.together_enqueued_tokens or None, here.together_concurrent_jobs or None),
+        "openai": Pool(here.openai_enqueued_tokens or None, here.openai_concurrent_jobs or None),
+        "sagemaker": Pool(None, here.transform_concurrent_jobs or None),
+    }
+    table = records().table
+    return Quotas(Ledger(table), Queues(table), records(), pools, partial(read_limits, here), here)
+
+
+@cache
+def slots() -> Slots:
+    """Which batches may begin."""
+    here, table = settings(), records().table
+    return Slots(Ledger(table), Queues(table), records(), partial(read_limits, here), here)
+
+
+@cache
 def executions() -> Executions:
     """The state machines."""
     return Executions(_client("stepfunctions"), settings().batch_state_machine, settings().job_state_machine)
@@ -150,14 +175,14 @@ def deliveries() -> Deliveries:
     """For the function `validate`."""
     sources = Sources(bucket(), settings())
     retries = RetryInput(bucket(), records(), files(), sources)
-    intake = Intake(bucket(), records(), sources, retries, announcer(), executions(), model_tables(), settings(), now)
+    intake = Intake(bucket(), records(), sources, retries, announcer(), executions(), model_tables(), quotas(), settings(), now)
     return Deliveries(intake, canceller(), _client("sqs"), settings())
 
 
 @cache
 def planner() -> Planner:
     """For the function `plan`."""
-    return Planner(bucket(), records(), executions(), announcer(), model_tables(), settings(), now)
+    return Planner(bucket(), records(), executions(), announcer(), model_tables(), slots(), settings(), now)
 
 
 @cache
@@ -169,7 +194,7 @@ def follower() -> Follower:
 @cache
 def jobs() -> Jobs:
     """For the functions `submit`, `poll` and `collect`."""
-    return Jobs(bucket(), records(), backends(), settings())
+    return Jobs(bucket(), records(), backends(), model_tables(), quotas(), settings())
 
 
 @cache
@@ -187,4 +212,6 @@ def dead_letters() -> DeadLetters:
 @cache
 def sweeper() -> Sweeper:
     """For the function `sweep`."""
-    return Sweeper(records(), files(), creator(), bucket(), executions(), announcer(), backends(), settings(), now)
+    return Sweeper(
+        records(), files(), creator(), bucket(), executions(), announcer(), backends(), quotas(), slots(), settings(), now
+    )

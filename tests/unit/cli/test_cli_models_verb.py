@@ -9,6 +9,13 @@ import pytest
 from slacktide.models import shipped_models
 from slacktide_cli import app
 
+MINE = """[[models]]
+id = "mine"
+family = "f"
+endpoints = ["/v1/completions"]
+backends.sagemaker = { id = "m" }
+route = ["sagemaker"]
+"""
 OFF = '[[models]]\nid = "Qwen/QwQ-32B"\nenabled = false\n'
 
 
@@ -42,7 +49,7 @@ def test_json_has_every_field_of_every_row(monkeypatch: pytest.MonkeyPatch, caps
     assert call(monkeypatch, "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in rows] == shipped_models().ids
-    assert rows[0]["backends"] == {"sagemaker": {"id": rows[0]["id"], "batchable": True}}
+    assert rows[0]["backends"] == {"sagemaker": {"id": rows[0]["id"], "batchable": True, "terms": []}}
 
 
 def test_a_file_is_laid_over_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,6 +57,32 @@ def test_a_file_is_laid_over_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     file.write_text(OFF)
     assert call(monkeypatch, "--file", str(file)) == 0
     assert details(capsys.readouterr().out, "QwQ-32B").endswith("switched off")
+
+
+def test_what_fits_is_shown_with_its_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(MINE)
+    assert call(monkeypatch, "--fit", "--file", str(file)) == 0
+    shown = capsys.readouterr().out
+    blocks = dict(zip([*shipped_models().ids, "mine"], split_blocks(shown), strict=True))
+    assert "ml.g6.xlarge: L4, $1.127/h as of 2026-09-27" in blocks["HuggingFaceTB/SmolLM2-135M-Instruct"]
+    assert "ml.p3.2xlarge: V100, price unknown" in blocks["HuggingFaceTB/SmolLM2-135M-Instruct"]
+    assert "ml.g6e.12xlarge: 4 L40S, $13.12/h" in blocks["meta-llama/Llama-3.3-70B-Instruct-Turbo"]
+    assert "fits no instance type, so there is no fallback" in blocks["deepseek-ai/DeepSeek-R1"]
+    assert "not known" in blocks["mine"]
+
+
+def split_blocks(shown: str) -> list[str]:
+    """The lines of each model: its name stands at the margin, all else is indented."""
+    blocks: list[str] = []
+    for line in shown.splitlines():
+        if line.startswith(" "):
+            blocks[-1] += f"\n{line}"
+        else:
+            blocks.append(line)
+    return blocks
 
 
 @pytest.mark.parametrize(

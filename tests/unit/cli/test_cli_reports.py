@@ -111,6 +111,14 @@ def test_a_clean_file_has_no_words_about_faults() -> None:
     assert "error file" not in told
 
 
+def test_a_model_that_no_gpus_can_hold_is_told_before_it_needs_them() -> None:
+    big, small = "deepseek-ai/DeepSeek-R1", "Qwen/QwQ-32B"
+    content = jsonl(request("a", model=big), request("b", model=small), request("c", model=big))
+    assert text_of(content).count(f"{big} fits no instance type of own GPUs") == 1
+    assert f"{small} fits" not in text_of(content)
+    assert build_document("a.jsonl", report_on(content)).without_fallback == [big]
+
+
 def test_no_control_character_of_a_file_reaches_the_terminal() -> None:
     content = b'{"a": \x1b]0;owned\x07\n' + jsonl(request("\x1b[2J"), request("a", **{"\x1b[1m": 1}))
     options = Options()
@@ -133,6 +141,7 @@ def test_the_document_has_no_text_of_a_line() -> None:
             {"line": 1, "column": 12, "code": "invalid_json_line", "param": None, "message": "The line is not well-formed JSON."}
         ],
         "failure": None,
+        "without_fallback": [],
         "unreadable": None,
     }
     refused = build_document("a.jsonl", report_on(jsonl(request("a"), b"x"), Options(on_invalid="reject")))

@@ -26,6 +26,7 @@ from slacktide.backends.protocol import (
     Work,
 )
 from slacktide.bucket import Bucket, error_code
+from slacktide.instances import is_too_big
 from slacktide.keys import line_range
 from slacktide.models import Model
 
@@ -71,9 +72,11 @@ class SageMaker:
         return False
 
     def upstream_model(self, model: Model) -> str | None:
-        """A model runs here when there is an image, and its weights are where the parameters say."""
+        """A model runs here when there is an image, its weights are where the parameters say, and they fit the instance type."""
         upstream = model.upstream("sagemaker")
-        return upstream.id if upstream and self.settings.image_uri and model.id in self.settings.models else None
+        if upstream is None or not self.settings.image_uri or model.id not in self.settings.models:
+            return None
+        return None if is_too_big(model, self.settings.instance_type) else upstream.id
 
     def upload(self, work: Work) -> Uploaded:  # noqa: ARG002 - part of the protocol
         """Nothing to do: a transform job reads the bucket."""

@@ -1,0 +1,147 @@
+"""The input of a job: lines are written as objects of bounded size, and counted; what one job must not have is cut off."""
+
+from dataclasses import dataclass
+
+import msgspec
+from boto3.dynamodb.conditions import Attr
+
+from slacktide.batch import Batch, Job, LineIndex
+from slacktide.bitmap import Bitmap
+from slacktide.bucket import Bucket
+from slacktide.clock import Clock
+from slacktide.ids import job_id
+from slacktide.keys import line_range
+from slacktide.models import Model
+from slacktide.prices import micro_dollars
+from slacktide.quotas import Cap
+from slacktide.records import Records
+from slacktide.request_lines import request_line
+from slacktide.splitting import cut_evenly
+from slacktide.statuses import JobState
+from slacktide.stored_lines import group_lines
+from slacktide.tokens import bound_of
+from slacktide.undone import lines_of_job
+
+WRITTEN = "written"  # the cursor behind the last line
+MOST_PIECES = 90  # that one cut makes, since they are recorded in one transaction; a piece that is too big is cut again
+
+
+@dataclass(slots=True)
+class Meter:
+    """Sums up the bounds of lines, and tells when they are more than one job may need. Without a cap nothing is counted."""
+
+    endpoint: str
+    model: Model
+    cap: Cap | None
+    prompt: int = 0
+    output: int = 0
+    is_capped: bool = True
+
+    def take(self, body: bytes) -> bool:
+        """Count one more line; False, and it is not counted, when it is one too many. The first always fits."""
+        if self.cap is None:
+            return True
+        bound = bound_of(body, self.endpoint, self.model)
+        prompt, output = self.prompt + bound.prompt, self.output + bound.output
+        if self.is_capped and self.prompt and _exceeds(self.cap, prompt, output):
+            return False
+        self.prompt, self.output = prompt, output
+        return True
+
+    def cursor(self, line: int) -> str:
+        """Where to go on, with the sums of the lines before, if they count."""
+        return str(line) if self.cap is None else f"{line}:{self.prompt}:{self.output}"
+
+
+def _exceeds(cap: Cap, prompt: int, output: int) -> bool:
+    if cap.prompt is not None and prompt > cap.prompt:
+        return True
+    if cap.tokens is not None and prompt + output > cap.tokens:
+        return True
+    if cap.micro_dollars is None or cap.price is None:
+        return False
+    return micro_dollars(cap.price.cost(prompt, output)) > cap.micro_dollars
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """Writes the inputs of jobs, as objects of at most `most_lines` lines and, but for a longer line, `most_bytes`."""
+
+    bucket: Bucket
+    records: Records
+    most_lines: int
+    most_bytes: int
+
+    def write(self, batch: Batch, job: Job, model: Model, cap: Cap | None, *, clock: Clock, cursor: str | None) -> str:
+        """Write the lines from the cursor on; answers the next cursor. Behind the last line the job's bounds are recorded."""
+        start, meter = self._resume(job, model, cap, cursor)
+        lines = lines_of_job(self.bucket, batch, job)
+        index = self.bucket.read_json(batch.keys.index, LineIndex)
+        pending: list[bytes] = []
+        numbers: list[int] = []
+        size = 0
+        for line, body in group_lines(self.bucket, batch, index, job, start):
+            if line not in lines:
+                continue
+            text = request_line(job, line, body)
+            if pending and (len(pending) >= self.most_lines or size + len(text) > self.most_bytes):
+                self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(pending))
+                pending, numbers, size = [], [], 0
+                if clock.is_late:
+                    return meter.cursor(line)
+            if not meter.take(body):
+                if self._is_clear_from(job, line):
+                    self._write_object(job, numbers, pending)
+                    return self._cut(batch, job, lines, line, meter)
+                meter.is_capped = False
+                meter.take(body)
+            pending.append(text)
+            numbers.append(line)
+            size += len(text)
+        self._write_object(job, numbers, pending)
+        if meter.cap is not None:
+            self.records.update_job(job, prompt_bound=meter.prompt, output_bound=meter.output)
+        return WRITTEN
+
+    def _resume(self, job: Job, model: Model, cap: Cap | None, cursor: str | None) -> tuple[int, Meter]:
+        """The line to go on with, and what was counted before it; a cursor without counts goes back to the first line."""
+        meter = Meter(job.endpoint, model, cap)
+        line, _, sums = (cursor or "").partition(":")
+        if not line.isdigit() or (cap is not None and not sums):
+            return job.first, meter
+        if sums:
+            meter.prompt, meter.output = map(int, sums.split(":"))
+        return int(line), meter
+
+    def _write_object(self, job: Job, numbers: list[int], texts: list[bytes]) -> None:
+        if texts:
+            self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(texts))
+
+    def _is_clear_from(self, job: Job, line: int) -> bool:
+        """Whether no object of an earlier try, under other limits, has lines from `line` on: they would be run twice."""
+        return all((line_range(key) or (line, line))[1] < line for key, _ in self.bucket.list(job.keys.input))
+
+    def _cut(self, batch: Batch, job: Job, lines: Bitmap, line: int, meter: Meter) -> str:
+        """End the job in front of `line`, and make jobs of the rest, which the next plan starts."""
+        kept, rest = lines.between(job.first, line - 1), lines.between(line, job.last)
+        pieces = cut_evenly(rest, min(MOST_PIECES, -(-len(rest) // len(kept))))
+        taken = [int(other.job_id.partition("-j")[2]) for other in self.records.jobs(batch.batch_id) if other.round == job.round]
+        others = [
+            msgspec.structs.replace(
+                job,
+                job_id=job_id(job.round, number),
+                first=first,
+                last=last,
+                total=total,
+                state=JobState.PLANNED,
+                attempt=1,
+                asks=0,
+                reason=None,
+                waiting=None,
+            )
+            for number, (first, last, total) in enumerate(pieces, max(taken) + 1)
+        ]
+        fields = {"last": max(kept), "total": len(kept), "prompt_bound": meter.prompt, "output_bound": meter.output}
+        # Whoever has changed the job since it was read may have submitted it: then it stays as it is.
+        self.records.cut_job(job, fields, others, when=Attr("last").eq(job.last) & Attr("asks").eq(job.asks))
+        return WRITTEN
