@@ -9,8 +9,12 @@ import httpx
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Network, waiting, and time. `transport` is httpx's; None is the real network."""
+    """Network, waiting, and time. `transport` is httpx's; None is the real network.
+
+    `now` is the time of day, `clock` only grows and stands still while the machine sleeps; both are in seconds.
+    """
 
     transport: httpx.BaseTransport | None = None
     wait: Callable[[float], None] = time.sleep
     now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic

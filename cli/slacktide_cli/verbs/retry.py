@@ -74,7 +74,7 @@ def retry(
     console, hints = open_consoles(as_json=as_json)
     if watch:
         say(console, batch.id)
-        raise typer.Exit(watch_batch(api, batch.id, wait=outside.wait, as_json=as_json))
+        raise typer.Exit(watch_batch(api, batch.id, outside=outside, as_json=as_json))
     if as_json:
         print_json(Retried(batch))
         return

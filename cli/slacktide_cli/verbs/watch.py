@@ -1,6 +1,5 @@
 """`slacktide watch BATCH_ID`: follow a batch to its end."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -24,6 +23,7 @@ from slacktide_cli.arguments import (
 )
 from slacktide_cli.errors import ExitCode
 from slacktide_cli.following import follow
+from slacktide_cli.outside import Outside
 from slacktide_cli.reports import visible
 from slacktide_cli.views import choose_view
 
@@ -49,14 +49,14 @@ def watch(
     2: usage. 130: interrupted.
     """
     api = connect_api(api_url, context)
-    raise typer.Exit(watch_batch(api, check_batch_id(batch_id), wait=outside_of(context).wait, as_json=as_json))
+    raise typer.Exit(watch_batch(api, check_batch_id(batch_id), outside=outside_of(context), as_json=as_json))
 
 
-def watch_batch(api: Api, batch_id: str, *, wait: Callable[[float], None], as_json: bool) -> ExitCode:
+def watch_batch(api: Api, batch_id: str, *, outside: Outside, as_json: bool) -> ExitCode:
     """Show a batch up to its end; the exit code says how it ended."""
     console, hints = open_consoles(as_json=as_json)
     try:
-        batch = show_to_the_end(api, batch_id, wait, console)
+        batch = show_to_the_end(api, batch_id, outside, console)
     except KeyboardInterrupt:
         say(
             hints,
@@ -72,11 +72,11 @@ def watch_batch(api: Api, batch_id: str, *, wait: Callable[[float], None], as_js
     return ExitCode.OK if is_good else ExitCode.FAILED
 
 
-def show_to_the_end(api: Api, batch_id: str, wait: Callable[[float], None], console: Console) -> ApiBatch:
+def show_to_the_end(api: Api, batch_id: str, outside: Outside, console: Console) -> ApiBatch:
     """Show each change of a batch; answers the last one."""
     batch = None
     with choose_view(console) as view:
-        for batch in follow(api, batch_id, wait=wait):
+        for batch in follow(api, batch_id, outside):
             view.show(batch)
     if batch is None:  # follow ends with a final batch or an error
         raise AssertionError("followed to the end, and saw no batch")

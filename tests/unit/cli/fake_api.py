@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from slacktide_cli.outside import Outside
+
 URL = "https://abc123.execute-api.eu-central-1.amazonaws.com/prod"
 STORAGE = "https://bucket.s3.eu-central-1.amazonaws.com"
 SIGNATURE = "X-Amz-Signature=5ec7e7"
@@ -74,8 +76,9 @@ class FakeApi:
     waits: list[float] = field(default_factory=list)
 
     @property
-    def transport(self) -> httpx.MockTransport:
-        return httpx.MockTransport(self.answer)
+    def outside(self) -> Outside:
+        """The world with this API in it, in which time passes only while somebody waits."""
+        return Outside(httpx.MockTransport(self.answer), self.wait, lambda: NOW, lambda: sum(self.waits))
 
     def wait(self, seconds: float) -> None:
         """Stand for time.sleep."""

@@ -26,7 +26,6 @@ from fake_api import (
 from slacktide_cli import errors
 from slacktide_cli.answers import ApiBatch
 from slacktide_cli.api import ERRORS, TRIES, Api
-from slacktide_cli.outside import Outside
 from slacktide_cli.results import ResultWriter, write_result
 
 CONTENT = b"".join(b'{"line": %d}\n' % number for number in range(50))
@@ -43,7 +42,7 @@ def api(fake: FakeApi) -> Api:
 
 
 def connect(fake: FakeApi, url: str = URL, key: str = KEY) -> Api:
-    return Api(url, key, Outside(transport=fake.transport, wait=fake.wait))
+    return Api(url, key, fake.outside)
 
 
 def nothing(_: int) -> None:

@@ -1,5 +1,6 @@
 """`slacktide ls, get, watch, download, retry` as a person and as a script call them: output, exit code, and what was asked."""
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -9,12 +10,13 @@ from typing import Any, Protocol
 import httpx
 import msgspec
 import pytest
-from fake_api import BATCH, KEY, NOW, RECEIPT, RETRY, SIGNATURE, URL, FakeApi, batch, fail, file, page, refuse_connection
+from fake_api import BATCH, KEY, RECEIPT, RETRY, SIGNATURE, URL, FakeApi, batch, fail, file, page, refuse_connection
+from rich.console import Console
 
 from slacktide.codes import CodeClass
 from slacktide_cli import app
-from slacktide_cli.following import PATIENCE
-from slacktide_cli.outside import Outside
+from slacktide_cli.api import Api
+from slacktide_cli.following import PATIENCE, follow
 from slacktide_cli.verbs import download, get, ls, retry, watch
 from slacktide_cli.verbs.retry import LineClass
 
@@ -51,7 +53,7 @@ def call(fake: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def run(*arguments: str) -> tuple[int, Said]:
         monkeypatch.setattr(sys, "argv", ["slacktide", *arguments])
         with pytest.raises(SystemExit) as ended:
-            app.main(Outside(transport=fake.transport, wait=fake.wait, now=lambda: NOW))
+            app.main(fake.outside)
         said = capsys.readouterr()
         assert "CANARY" not in said.out + said.err
         assert SIGNATURE not in said.out + said.err
@@ -309,6 +311,25 @@ def test_an_outage_that_does_not_end_is_given_up(call: Call, fake: FakeApi) -> N
     assert PATIENCE < sum(fake.waits) < 2 * PATIENCE
 
 
+def test_outages_are_not_summed_up(call: Call, fake: FakeApi) -> None:
+    script(fake, *["in_progress"] * 3, "completed")
+
+    def look(request: httpx.Request) -> httpx.Response:
+        """It answers every 5 minutes."""
+        is_due = sum(fake.waits) >= 300 * (4 - len(fake.answers[f"/batches/{BATCH}"]))
+        return fake._answer(request, f"/batches/{BATCH}") if is_due else refuse_connection(request)
+
+    fake.first = [look] * 1_000
+    assert call("watch", BATCH)[0] == 0
+    assert sum(fake.waits) > PATIENCE
+
+
+def test_a_batch_is_told_of_when_it_has_changed(fake: FakeApi) -> None:
+    script(fake, "in_progress", "in_progress", "finalizing", "finalizing", "completed")
+    api = Api(URL, KEY, fake.outside)
+    assert [batch.status for batch in follow(api, BATCH, fake.outside)] == ["in_progress", "finalizing", "completed"]
+
+
 # download
 
 
@@ -399,6 +420,15 @@ def test_a_folder_that_cannot_be_written_to_is_2(call: Call, fake: FakeApi, fold
     fake.end()
     code, said = call("download", BATCH, "--out", "here")
     assert (code, "here cannot be written to" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_sees_each_file_come(is_terminal: bool) -> None:
+    shown = io.StringIO()
+    with download.show_progress(Console(file=shown, force_terminal=is_terminal, width=100)) as show:
+        show("output.jsonl", 10)(5)
+        show("r1-j1.1.jsonl", None)(7)
+    assert [text in shown.getvalue() for text in ("output.jsonl", "5/10 bytes", "r1-j1.1.jsonl")] == [is_terminal] * 3
 
 
 # retry
