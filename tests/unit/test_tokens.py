@@ -131,6 +131,11 @@ def test_no_tokenizer_makes_more_of_a_request(asked: tuple[str, dict[str, Any]],
         assert vocabulary.count(prompt.texts) + prompt.around(model.tokenizer) <= bound_of(text, endpoint, model).prompt
 
 
+def test_the_overhead_covers_what_each_template_puts_around_all_messages() -> None:
+    assert max(model.tokenizer.request + model.tokenizer.system for model in COUNTED if model.tokenizer) < OVERHEAD
+    assert max(model.tokenizer.message for model in COUNTED if model.tokenizer) < len('{"role":"","content":""}')
+
+
 @pytest.mark.parametrize(
     "bodies",
     [
