@@ -11,6 +11,7 @@ from slacktide_cli.verbs import (
     cancel,
     costs,
     download,
+    estimate,
     fake_together,
     get,
     keys,
@@ -40,6 +41,7 @@ app.command("download")(download.download)
 app.command("retry")(retry.retry)
 app.command("cancel")(cancel.cancel)
 app.command("validate")(validate.validate)
+app.command("estimate")(estimate.estimate)
 app.command("models")(models.models)
 app.add_typer(keys.keys, name="keys")
 app.command("receipt")(receipt.receipt)
