@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from slacktide_cli.errors import EXIT_CODES, CliError, ExitCode
-from slacktide_cli.verbs import cancel, costs, fake_together, models, receipt, run, validate
+from slacktide_cli.verbs import cancel, costs, estimate, fake_together, models, receipt, run, validate
 
 app = typer.Typer(
     name="slacktide",
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("cancel")(cancel.cancel)
 app.command("validate")(validate.validate)
+app.command("estimate")(estimate.estimate)
 app.command("models")(models.models)
 app.command("receipt")(receipt.receipt)
 app.command("costs")(costs.costs)

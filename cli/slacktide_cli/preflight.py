@@ -93,7 +93,7 @@ def examine(
         return Report(0, 0, [], {}, [], file.refusal, [])
     with TemporaryFile() as ids:
         notes = _Notes(ids, most)
-        scan = Scan(Checker(models.find, _possible_route, options.endpoint), notes)
+        scan = Scan(Checker(models.find, possible_route, options.endpoint), notes)
         scan.run(file.blocks)
     counts = [GroupCount(group.model, group.endpoint, len(group.members - scan.invalid)) for group in scan.groups]
     invalid = len(scan.invalid)
@@ -114,7 +114,8 @@ def _has_no_fallback(models: ModelTable, name: str) -> bool:
     return model is not None and "sagemaker" in model.route and find_fits(model, shipped_instances()) == []
 
 
-def _possible_route(model: Model) -> list[str]:
+def possible_route(model: Model) -> list[str]:
+    """The backends of a model's route that run it in batches, on a stack that has them all."""
     upstreams = ((name, model.upstream(name)) for name in model.route)
     return [name for name, upstream in upstreams if upstream is not None and upstream.batchable]
 

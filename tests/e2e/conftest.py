@@ -18,6 +18,7 @@ PARAMETERS = {
     "InputVisibilitySeconds": "21",
     # By the shipped table the hosted model has the route together, together, sagemaker.
     "TransformModels": f"HuggingFaceTB/SmolLM2-135M-Instruct,{HOSTED_MODEL}",
+    "TransformInstanceType": "ml.g6e.12xlarge",  # one that the hosted model fits
     "SettleWindowSeconds": "4",
 }
 

@@ -4,10 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from slacktide.bodies import CHAT, COMPLETIONS, EMBEDDINGS
-from slacktide.models import Model, Upstreams
-from slacktide.tokens import LARGEST_WINDOW, OVERHEAD, TokenBound, bound_of
+from slacktide.models import Model, Upstreams, shipped_models
+from slacktide.prompts import read_prompt
+from slacktide.tokens import LARGEST_WINDOW, OVERHEAD, TokenBound, bound_lines, bound_of
+from slacktide_cli.vocabularies import find_vocabulary
 
 WINDOW = 1_000
 MODEL = Model("m", "f", [CHAT], ["together"], Upstreams(), context=WINDOW)
@@ -91,3 +95,68 @@ class TestPrompt:
 
     def test_the_text_type_of_an_answer_format_is_no_media(self) -> None:
         assert bound(**chat("x", response_format={"type": "json_object"})).prompt < 2_000
+
+
+COUNTED = [model for model in shipped_models().rows if model.tokenizer is not None]
+# One of each vocabulary; the one with the most tokens around its messages.
+VOCABULARIES = list({model.tokenizer.vocabulary: model for model in COUNTED if model.tokenizer}.values())
+TEXTS = some.text(max_size=60) | some.text('\u0958\ufdfa\u1e9b\u0323\U0001d160 文\n"<&', max_size=60)
+
+
+def write_chat(texts: list[str], roles: list[str], tool: str | None) -> tuple[str, dict[str, Any]]:
+    messages = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+    tools = {"tools": [{"type": "function", "function": {"name": "f", "description": tool}}]}
+    return CHAT, {"messages": messages, **({} if tool is None else tools)}
+
+
+BODIES = some.builds(
+    write_chat,
+    some.lists(TEXTS, min_size=1, max_size=5),
+    some.lists(some.sampled_from(["user", "assistant", "system"]), min_size=5, max_size=5),
+    some.none() | TEXTS,
+) | some.builds(lambda text: (COMPLETIONS, {"prompt": text}), TEXTS.filter(bool) | some.lists(TEXTS, min_size=1, max_size=5))
+
+
+@settings(max_examples=150, deadline=None)
+@given(BODIES, some.booleans(), some.booleans())
+def test_no_tokenizer_makes_more_of_a_request(asked: tuple[str, dict[str, Any]], compact: bool, escaped: bool) -> None:
+    endpoint, body = asked
+    text = json.dumps(body, ensure_ascii=escaped, separators=(",", ":") if compact else None).encode("utf-8", "replace")
+    prompt = read_prompt(json.loads(text), endpoint)
+    assert prompt is not None
+    for model in VOCABULARIES:
+        vocabulary = find_vocabulary(model)
+        assert vocabulary is not None
+        assert model.tokenizer is not None
+        assert vocabulary.count(prompt.texts) + prompt.around(model.tokenizer) <= bound_of(text, endpoint, model).prompt
+
+
+def test_the_overhead_covers_what_each_template_puts_around_all_messages() -> None:
+    assert max(model.tokenizer.request + model.tokenizer.system for model in COUNTED if model.tokenizer) < OVERHEAD
+    assert max(model.tokenizer.message for model in COUNTED if model.tokenizer) < len('{"role":"","content":""}')
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        [chat("x", max_tokens=number % 3 + 1, n=2) for number in range(9)],
+        [chat("文\ufdfa"), chat("\u0958", max_tokens=5)],
+        [chat("x", tools=[{"type": "function", "function": {"name": "f"}}]), chat("y", max_tokens=3)],
+    ],
+)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_lines_at_once_have_the_sum_of_their_bounds(bodies: list[dict[str, Any]], escaped: bool) -> None:
+    lines = [json.dumps({"custom_id": f"r{number}", "body": {"model": "m", **body}}, ensure_ascii=escaped).encode() + b"\n"
+             for number, body in enumerate(bodies)]  # fmt: skip
+    single = [bound(**body) for body in bodies]
+    together = bound_lines(b"".join(lines), len(lines), CHAT, MODEL)
+    assert together.output == sum(each.output for each in single)
+    most = sum(map(len, lines))  # a little more: the whole line counts
+    assert sum(each.prompt for each in single) - most <= together.prompt <= sum(each.prompt for each in single) + most
+
+
+def test_lines_of_other_endpoints() -> None:
+    asked = b'{"custom_id": "r", "body": {"model": "m", "prompt": ["a", "b"], "max_tokens": 7}}\n'
+    assert bound_lines(asked * 2, 2, COMPLETIONS, MODEL).output == 28
+    embedded = b'{"custom_id": "r", "body": {"model": "m", "input": ["a", "b"]}}\n'
+    assert bound_lines(embedded, 1, EMBEDDINGS, MODEL).output == 0

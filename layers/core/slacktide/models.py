@@ -29,6 +29,7 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Name
     batchable: bool = True
     terms: list[Terms] = []
+    speeds: dict[str, Annotated[int, Meta(ge=1)]] = {}  # tokens a second, in and out, of one instance, by instance type
 
     @property
     def newest_terms(self) -> Terms | None:

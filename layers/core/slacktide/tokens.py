@@ -9,14 +9,16 @@ Answers: as many tokens as were asked for, at most a window, for each answer.
 """
 
 import json
+import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
 
-from slacktide.bodies import EMBEDDINGS
+from slacktide.bodies import COMPLETIONS, EMBEDDINGS
 from slacktide.models import Model
 
 OVERHEAD = 256  # tokens: begin of text, a default system prompt, the head of the answer
@@ -25,7 +27,8 @@ LARGEST_WINDOW = 10_485_760  # tokens, where a window is not known: no open mode
 _FORMS: tuple[Literal["NFC", "NFKC"], ...] = ("NFC", "NFKC")
 _REWRITTEN = ("tools", "functions", "documents", "response_format")  # fields that a template may write anew
 _CALLS = ("tool_calls", "function_call")  # of a message
-_NOT_PLAIN = (b"\\u", b'"type"', b'"functions"', b'"documents"', b'"tool_calls"', b'"function_call"')
+_ESCAPE = b"\\u"
+_NOT_PLAIN = re.compile(rb'"(?:type|functions|documents|tool_calls|function_call)"')  # one search: three times as quick as five
 _HTML = "<>&'"  # six bytes each where a template escapes them
 _NULL = Raw(b"null")
 
@@ -38,38 +41,78 @@ class TokenBound:
     output: int
 
 
-class _Limits(msgspec.Struct):
+class _Limits(msgspec.Struct, frozen=True):
     """What of a body decides how long its answers can be."""
 
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
     best_of: int | None = None
+
+
+class _Completion(msgspec.Struct):
+    """Each prompt of a list is answered."""
+
     prompt: Raw = _NULL
 
 
+class _Line(msgspec.Struct):
+    body: _Limits
+
+
+class _LineBody(msgspec.Struct):
+    body: Raw
+
+
 _LIMITS = msgspec.json.Decoder(_Limits)
+_COMPLETION = msgspec.json.Decoder(_Completion)
+_LINES = msgspec.json.Decoder(_Line)
+_BODIES = msgspec.json.Decoder(_LineBody)
 _ANY = msgspec.json.Decoder()
+_JSON = msgspec.json.Encoder()
 
 
 def bound_of(body: bytes, endpoint: str, model: Model) -> TokenBound:
     """The bound of a request that was found valid; `body` is JSON as its user wrote it."""
-    return TokenBound(_bound_prompt(body, model), 0 if endpoint == EMBEDDINGS else _bound_output(body, model))
+    return TokenBound(_bound_prompt(body, model), _bound_output(body, endpoint, model))
+
+
+def bound_lines(text: bytes, count: int, endpoint: str, model: Model) -> TokenBound:
+    """The sum of the bounds of good lines, each with its line feed: quicker than line by line, and a little higher.
+
+    The whole line counts then, instead of its body.
+    """
+    if _ESCAPE in text:
+        text = _JSON.encode_lines(_ANY.decode_lines(text))
+    if endpoint == COMPLETIONS or _NOT_PLAIN.search(text):
+        bounds = [bound_of(bytes(line.body), endpoint, model) for line in _BODIES.decode_lines(text)]
+        return TokenBound(sum(bound.prompt for bound in bounds), sum(bound.output for bound in bounds))
+    prompt = OVERHEAD * count + _measure(text)
+    if endpoint == EMBEDDINGS:
+        return TokenBound(prompt, 0)
+    kinds = Counter([line.body for line in _LINES.decode_lines(text)])
+    return TokenBound(prompt, sum(times * _bound_answer(limits, model) for limits, times in kinds.items()))
 
 
 def _bound_prompt(body: bytes, model: Model) -> int:
-    if not any(mark in body for mark in _NOT_PLAIN):
-        return OVERHEAD + (len(body) if body.isascii() else _longest_form(body.decode()))
+    if _ESCAPE in body:
+        body = _JSON.encode(_ANY.decode(body))
+    if not _NOT_PLAIN.search(body):
+        return OVERHEAD + _measure(body)
     value = _ANY.decode(body)
     if _has_media(value):  # a small picture can take more tokens than it has bytes
         return model.context or LARGEST_WINDOW
-    plain = _longest_form(msgspec.json.encode(value).decode())
+    plain = _measure(body)
     messages = [message for message in value.get("messages") or [] if isinstance(message, dict)]
     if not any(value.get(name) for name in _REWRITTEN) and not any(message.get(name) for message in messages for name in _CALLS):
         return OVERHEAD + plain
     rewritten = json.dumps(value, indent=4)  # with `\u` escapes, as Python writes JSON by default
     escaped = len(rewritten) + 5 * sum(rewritten.count(character) for character in _HTML)
     return OVERHEAD + TOOLS_OVERHEAD + max(plain, escaped)
+
+
+def _measure(text: bytes) -> int:
+    return len(text) if text.isascii() else _longest_form(text.decode())
 
 
 def _longest_form(text: str) -> int:
@@ -84,13 +127,20 @@ def _has_media(value: dict[str, Any]) -> bool:
     return any(not isinstance(part, dict) or part.get("type") != "text" for part in parts)
 
 
-def _bound_output(body: bytes, model: Model) -> int:
-    limits = _LIMITS.decode(body)
+def _bound_output(body: bytes, endpoint: str, model: Model) -> int:
+    if endpoint == EMBEDDINGS:
+        return 0
+    answer = _bound_answer(_LIMITS.decode(body), model)
+    return answer * _count_prompts(_COMPLETION.decode(body).prompt) if endpoint == COMPLETIONS else answer
+
+
+def _bound_answer(limits: _Limits, model: Model) -> int:
+    """Of all answers to one prompt."""
     window = model.context or LARGEST_WINDOW
     given = [asked for asked in (limits.max_tokens, limits.max_completion_tokens) if asked is not None]
     asked = max(given, default=window)
     each = asked if model.context is None and given else min(asked, window)
-    return each * max(limits.n or 1, limits.best_of or 1) * _count_prompts(limits.prompt)
+    return each * max(limits.n or 1, limits.best_of or 1)
 
 
 def _count_prompts(prompt: Raw) -> int:

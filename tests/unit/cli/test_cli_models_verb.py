@@ -49,7 +49,7 @@ def test_json_has_every_field_of_every_row(monkeypatch: pytest.MonkeyPatch, caps
     assert call(monkeypatch, "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in rows] == shipped_models().ids
-    assert rows[0]["backends"] == {"sagemaker": {"id": rows[0]["id"], "batchable": True, "terms": []}}
+    assert rows[0]["backends"] == {"sagemaker": {"id": rows[0]["id"], "batchable": True, "terms": [], "speeds": {}}}
 
 
 def test_a_file_is_laid_over_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
