@@ -15,7 +15,8 @@ from slacktide.batch import Job, LineIndex, Notice, ObjectRef, Part
 from slacktide.bucket import Bucket
 from slacktide.executions import Executions
 from slacktide.keys import MODELS_KEY
-from slacktide.statuses import BatchStatus, JobNotice
+from slacktide.statuses import BatchStatus, JobNotice, JobState
+from slacktide.tickets import Queues, batch_ticket
 from slacktide.uploads import PART_BYTES, Upload
 from template.document import FUNCTION, read_template, resources, target
 
@@ -134,6 +135,22 @@ def a_plan_that_died_is_made_again(bench: Workbench) -> Call:
     return call
 
 
+def a_batch_waits_for_its_turn(bench: Workbench) -> Call:
+    """Another one of its owner stands in front of it; afterwards neither stands in the way of a batch of another case."""
+    batch = bench.queued()
+    queues, first = Queues(bench.records.table), msgspec.structs.replace(bench.queued(), created_at=1)
+
+    def call() -> None:
+        queues.take(batch_ticket(first, int(time.time()) + 3_600))
+        try:
+            assert bench.step("PlanFunction", batch.batch_id)["is_held"], "it does not wait"
+        finally:
+            for one in (first, batch):
+                queues.leave(batch_ticket(one, 0))
+
+    return call
+
+
 def a_job_with_a_notice_is_followed(bench: Workbench) -> Call:
     job = bench.planned()
     bench.records.update_job(job, notices=[Notice(JobNotice.STUCK, job.created_at)])
@@ -151,6 +168,13 @@ def a_round_is_followed(bench: Workbench) -> Call:
 
 def the_input_of_a_job_is_written(bench: Workbench) -> Call:
     job = bench.planned()
+    return lambda: bench.step("SubmitFunction", job.batch_id, job_id=job.job_id)
+
+
+def a_job_of_a_batch_with_a_model_table_is_created(bench: Workbench) -> Call:
+    bench.overwrite(MODELS_KEY, OWN_MODELS)
+    job = bench.planned()
+    bench.stack.s3.delete_object(Bucket=bench.stack.bucket, Key=MODELS_KEY)
     return lambda: bench.step("SubmitFunction", job.batch_id, job_id=job.job_id)
 
 
@@ -233,6 +257,19 @@ def a_batch_is_left_behind(bench: Workbench) -> Call:
     return lambda: bench.call("SweepFunction", {})
 
 
+def a_reservation_is_left_behind(bench: Workbench) -> Call:
+    """Its job has settled, and nobody gave it back."""
+    bench.forget()
+    job = bench.submitted()
+    bench.records.update_job(job, state=JobState.SETTLED)
+    bench.records.update_batch(job.batch_id, status=BatchStatus.COMPLETED)
+
+    def call() -> None:
+        assert bench.call("SweepFunction", {})["released"] == 2, "the job's, and the slot of its batch"
+
+    return call
+
+
 def a_batch_is_cancelled_while_it_is_held(bench: Workbench) -> Call:
     """Its execution sleeps until its time comes."""
     bench.forget()
@@ -262,9 +299,11 @@ CASES = [
     Case("a batch with a model table is planned", "PlanFunction", a_batch_with_a_model_table_is_planned),
     Case("a batch with a dead job is planned", "PlanFunction", a_batch_with_a_dead_job_is_planned),
     Case("a plan that died is made again", "PlanFunction", a_plan_that_died_is_made_again),
+    Case("a batch waits for its turn", "PlanFunction", a_batch_waits_for_its_turn),
     Case("a job with a notice is followed", "FollowFunction", a_job_with_a_notice_is_followed),
     Case("a round is followed", "FollowFunction", a_round_is_followed),
     Case("the input of a job is written", "SubmitFunction", the_input_of_a_job_is_written),
+    Case("a job of a batch with a model table is created", "SubmitFunction", a_job_of_a_batch_with_a_model_table_is_created),
     Case("a job is created", "SubmitFunction", a_job_is_created),
     Case("a job is polled", "PollFunction", a_job_is_polled),
     Case("a job is collected", "CollectFunction", a_job_is_collected),
@@ -274,6 +313,7 @@ CASES = [
     Case("dead letters are sent", "DeadLetterFunction", dead_letters_are_sent),
     Case("a batch is announced", "AnnounceFunction", a_batch_is_announced),
     Case("a batch is left behind", "SweepFunction", a_batch_is_left_behind),
+    Case("a reservation is left behind", "SweepFunction", a_reservation_is_left_behind),
     Case("a batch is cancelled while it is held", "SweepFunction", a_batch_is_cancelled_while_it_is_held),
 ]
 

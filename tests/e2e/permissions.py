@@ -68,6 +68,7 @@ EXCUSES: dict[str, tuple[str, ...]] = {
     ),
     "The emulator answers 404 for a missing object to everybody; S3 answers 403 to a role that may not list the bucket.": (
         "ValidateRole.TellMissingObjects",
+        "PlanRole.TellMissingObjects",
         "FollowRole.TellMissingObjects",
         "AssembleRole.TellMissingObjects",
         "AnnounceRole.TellMissingObjects",

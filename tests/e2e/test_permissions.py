@@ -25,6 +25,9 @@ PARAMETERS = {
     "TogetherBaseUrl": NOWHERE,
     "OpenaiApiKeyArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai",
     "OpenaiBaseUrl": NOWHERE,
+    # So many that none waits, unless a case wants it.
+    "TransformConcurrentJobs": "10000",
+    "DropConcurrentBatches": "100000",
 }
 DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 FORBIDDEN_HEAD = "(403) when calling the HeadObject operation"  # its answer has no body, so no action

@@ -104,6 +104,10 @@ def test_the_readme_names_every_verb() -> None:
     assert [name for name in find_commands() if not re.search(rf"\bslacktide {name}\b", README)] == []
 
 
+def test_the_command_has_every_option_of_a_file() -> None:
+    assert [name for name in Options.__struct_fields__ if name not in inspect.signature(run.run).parameters] == []
+
+
 def test_every_parameter_is_documented_with_default_and_bounds() -> None:
     documented = {unquote(row[0]): row[1:3] for row in read_rows(PARAMETERS) if len(row) == 4}
     parameters = TEMPLATE["Parameters"]

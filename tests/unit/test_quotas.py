@@ -282,6 +282,15 @@ class TestBudgets:
         assert len(jobs(world)) == 20, "no other round: no other backend is to have them"
         assert {job.refusal for job in jobs(world)} == {"budget_exceeded"}
 
+    def test_a_small_budget_does_not_make_a_job_of_every_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("slacktide.job_input.MOST_JOBS", 3)
+        monkeypatch.setattr("slacktide.job_input.MOST_PIECES", 3)
+        world = hosted()
+        outcome = world.process(lines(50, max_tokens=100), max_cost_usd="0.0136", route="together")
+        assert {*outcome.codes.values()} == {"budget_exceeded"}
+        assert sorted(job.total for job in jobs(world)) == [1, 16, 16, 17]
+        assert not world.hosted.calls
+
     def test_what_is_done_is_kept_and_the_rest_waits_until_nothing_can_be_given_back(self) -> None:
         world = hosted()
         watch = Watch(world, {"budget": 100_000})

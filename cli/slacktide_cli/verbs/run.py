@@ -66,6 +66,8 @@ def run(
     route: Annotated[str | None, typer.Option(help="Backends to try, round after round, e.g. together,sagemaker.")] = None,
     max_rounds: Annotated[int | None, typer.Option(min=1, help="Most rounds that it may take.")] = None,
     show_backend: Annotated[bool, typer.Option(help="Have each output line tell its backend and round.")] = False,
+    priority: Annotated[str | None, typer.Option(help="Which jobs go first where they wait: high, normal or low.")] = None,
+    max_cost_usd: Annotated[str | None, typer.Option(help="The most that the batch may cost, in dollars, e.g. 12.50.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run FILE as a batch: drop it, follow it, download the results and check them.
@@ -82,6 +84,8 @@ def run(
         "route": route,
         "max-rounds": max_rounds,
         "show-backend": "true" if show_backend else None,
+        "priority": priority,
+        "max-cost-usd": max_cost_usd,
     }
     target = check_arguments(file, bucket=bucket, key=key, model=model, tag=tag)
     console, _ = open_consoles(as_json=as_json)

@@ -1,6 +1,6 @@
 """The input of a job: lines are written as objects of bounded size, and counted; what one job must not have is cut off."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from boto3.dynamodb.conditions import Attr
@@ -24,6 +24,7 @@ from slacktide.undone import lines_of_job
 
 WRITTEN = "written"  # the cursor behind the last line
 MOST_PIECES = 90  # that one cut makes, since they are recorded in one transaction; a piece that is too big is cut again
+MOST_JOBS = 200  # of one batch, from which on no job is cut for a budget any more: each has an execution of its own
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ class JobInput:
 
     def write(self, batch: Batch, job: Job, model: Model, cap: Cap | None, *, clock: Clock, cursor: str | None) -> str:
         """Write the lines from the cursor on; answers the next cursor. Behind the last line the job's bounds are recorded."""
-        start, meter = self._resume(job, model, cap, cursor)
+        start, meter = self._resume(job, model, self._loosen(batch, cap), cursor)
         lines = lines_of_job(self.bucket, batch, job)
         index = self.bucket.read_json(batch.keys.index, LineIndex)
         pending: list[bytes] = []
@@ -102,6 +103,12 @@ class JobInput:
         if meter.cap is not None:
             self.records.update_job(job, prompt_bound=meter.prompt, output_bound=meter.output)
         return WRITTEN
+
+    def _loosen(self, batch: Batch, cap: Cap | None) -> Cap | None:
+        """The cap without its money, where a batch has many jobs: a budget far below its bound would make one of every line."""
+        if cap is None or cap.micro_dollars is None or len(self.records.jobs(batch.batch_id)) < MOST_JOBS:
+            return cap
+        return replace(cap, micro_dollars=None)
 
     def _resume(self, job: Job, model: Model, cap: Cap | None, cursor: str | None) -> tuple[int, Meter]:
         """The line to go on with, and what was counted before it; a cursor without counts goes back to the first line."""
