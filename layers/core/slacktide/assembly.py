@@ -100,7 +100,7 @@ class Assembler:
         if batch.outcome is not None:
             return Loop(done=True)
         index = self._index(batch)
-        jobs = [job for job in self.records.jobs(batch_id) if job.state is JobState.SETTLED]
+        jobs = [job for job in self.records.counted_jobs(batch) if job.state is JobState.SETTLED]
         run = self._resume(batch, cursor)
         try:
             if not self._write_lines(batch, index, jobs, run, is_late):
@@ -121,11 +121,11 @@ class Assembler:
                 message = "Slacktide could not finish this batch; see the log of the state machine batch."
                 fields["failure"] = Failure(Code.INTERNAL_ERROR, message)
             batch = self.records.change_status(batch_id, BatchStatus.FINALIZING, now, **fields)
-        for job in self.records.jobs(batch_id):
+        for job in self.records.counted_jobs(batch):
             if not job.state.is_closed:
                 self.records.abandon_job(job, now, batch.deadline, "The batch ended before it did.")
         self.announcer.announce(batch)
-        self.announcer.publish_if_due(batch, self.records.jobs(batch_id), 0)
+        self.announcer.publish_if_due(batch, self.records.counted_jobs(batch), 0)
         return batch
 
     def _give_up_code(self, batch: Batch, now: int, *, gave_up: bool) -> Code | None:
@@ -226,7 +226,7 @@ class Assembler:
                 "prompt_tokens": sum(summary.prompt_tokens for summary in summaries.values()),
                 "completion_tokens": sum(summary.completion_tokens for summary in summaries.values()),
             },
-            "jobs": [_job_receipt(job, summaries.get(job.job_id)) for job in self.records.jobs(batch.batch_id)],
+            "jobs": [_job_receipt(job, summaries.get(job.job_id)) for job in self.records.counted_jobs(batch)],
         }
 
 

@@ -27,7 +27,7 @@ class Follower:
         """Look at the jobs of a batch. Settled: each is closed, or the execution of one died and it is to be planned again."""
         batch = self.records.get_batch(batch_id)
         now = self.now()
-        jobs = [job for job in self.records.jobs(batch_id) if job.round <= batch.round]
+        jobs = self.records.counted_jobs(batch)
         for job in jobs:
             self.announcer.announce_job(batch, job)
         unsettled = self._abandon(batch, [job for job in jobs if not job.state.is_closed], now)
