@@ -10,7 +10,8 @@ import pytest
 
 from fakes.hosted_bench import CHAT, KEY, Bench, scripted
 from slacktide.backends.dialects import TOGETHER
-from slacktide.backends.protocol import Ended, Found, Full, Missing, Rejected, Running, Submitted, Unknown, Uploaded
+from slacktide.backends.protocol import Ended, Found, Full, Missing, Rejected, Running, Submitted, Unknown, Unseen, Uploaded
+from slacktide.backends.uploading import SHORT_WAIT
 from slacktide.backends.upstream import TRIES
 from slacktide.errors import BackendError
 from slacktide.models import Model, Upstream, Upstreams, shipped_models
@@ -272,6 +273,21 @@ class TestSubmit:
         assert isinstance(answer, Full)
         assert answer.wait_seconds is not None
         assert answer.wait_seconds < 10
+
+    def test_a_file_that_is_not_there_either_is_told_apart(self, bench: Bench) -> None:
+        work = bench.upload()
+        bench.fake.script([status("create", 404), status("get_file", 404)])
+        answer = bench.backend.submit(work)
+        assert isinstance(answer, Unseen)
+        assert (answer.wait_seconds, bench.calls("create")) == (SHORT_WAIT, 1)
+
+    @pytest.mark.parametrize(
+        "look", [status("get_file", 503), status("get_file", 200, body="html"), {"kind": "drop", "call": "get_file"}]
+    )
+    def test_a_look_that_does_not_say_so_is_none(self, bench: Bench, look: dict[str, Any]) -> None:
+        work = bench.upload()
+        bench.fake.script([status("create", 404), look])
+        assert isinstance(bench.backend.submit(work), Full)
 
     @pytest.mark.parametrize("code", [400, 402, 403, 413, 422])
     def test_a_refusal_is_rejected_in_our_words(self, bench: Bench, code: int) -> None:

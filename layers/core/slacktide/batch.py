@@ -142,6 +142,7 @@ class Job(msgspec.Struct, frozen=True):
     file_id: str | None = None  # of its input at the backend, where it is uploaded
     asks: int = 0  # raised with each change of what is known of its creation: of two who know the same, one may write
     asked_at: int | None = None  # its creation was about to be asked for, and what became of that is not known
+    unseen_at: int | None = None  # since when the backend has said, and nothing else, that it does not have the input
     is_watched: bool = False  # another job with its input may exist upstream, which is looked for and stopped
     upstream_id: str | None = None
     displaced: list[str] = []  # upstream jobs that ended without having run

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from boto3.dynamodb.conditions import Attr
 
-from slacktide.backends.protocol import Backend, Full, Rejected, Submitted, Unknown, Uploaded
+from slacktide.backends.protocol import Backend, Full, Rejected, Submitted, Unknown, Unseen, Uploaded
 from slacktide.batch import Batch, Job, LineIndex
 from slacktide.bucket import Bucket
 from slacktide.clock import Clock
@@ -118,10 +118,13 @@ class Submitter:
                 self._note_created(job, upstream_id, clock.now())
                 return self._submitted(wait_seconds)
             case Unknown(reason):
-                self.records.update_job(job, reason=reason)
+                self.records.update_job(job, reason=reason, unseen_at=None)
                 return self._unsettled(batch, job, clock.now(), wait_seconds)
             case Full(reason, after):
                 job = self._note_refused(job, reason)
+                return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
+            case Unseen(reason, after):
+                job = self._note_unseen(job, reason, clock.now())
                 return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
             case Rejected(reason):
                 job = self._note_refused(job, reason)
@@ -143,6 +146,7 @@ class Submitter:
                     state=JobState.RUNNING,
                     upstream_id=upstream_id,
                     submitted_at=now,
+                    unseen_at=None,
                     reason=None,
                 )
             except ConflictError:
@@ -150,10 +154,20 @@ class Submitter:
             else:
                 return
 
-    def _note_refused(self, job: Job, reason: str) -> Job:
+    def _note_refused(self, job: Job, reason: str, **changes: object) -> Job:
         """Record that it is known that nothing was created."""
-        changes: dict[str, object] = {"asks": job.asks + 1, "asked_at": None, "state": JobState.WAITING, "reason": reason}
-        return self.records.update_job(job, when=Attr("asks").eq(job.asks), **changes)
+        fields = {"asks": job.asks + 1, "asked_at": None, "state": JobState.WAITING, "reason": reason, "unseen_at": None}
+        return self.records.update_job(job, when=Attr("asks").eq(job.asks), **fields | changes)
+
+    def _note_unseen(self, job: Job, reason: str, now: int) -> Job:
+        """Record that the backend does not have the input; after a settle window of that and nothing else it is uploaded again.
+
+        Not where an earlier creation of it has an unknown outcome: that one is known by the file alone.
+        """
+        since = now if job.unseen_at is None else job.unseen_at
+        if job.is_watched or since + self.settings.settle_window > now:
+            return self._note_refused(job, reason, unseen_at=since)
+        return self._note_refused(job, reason, file_id=None, submission=job.submission + 1)
 
     def _settle(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
         """Find out what became of a creation whose outcome is unknown; only then, and after the settle window, ask again."""
@@ -180,7 +194,7 @@ class Submitter:
             case Submitted(upstream_id):
                 self._note_submitted(job, upstream_id, clock.now())
                 return self._submitted(wait_seconds)
-            case Full(reason, after):
+            case Full(reason, after) | Unseen(reason, after):
                 self.records.update_job(job, state=JobState.WAITING, reason=reason)
                 return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
             case Unknown(reason):  # to ask again under the same name is free

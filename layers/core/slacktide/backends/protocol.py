@@ -54,6 +54,14 @@ class Full:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """Nothing was created: the backend does not have the job's input (now). One such answer is no proof that it is gone."""
+
+    reason: str
+    wait_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """The job was not created and will not be. The reason is in our own words."""
 
@@ -138,7 +146,7 @@ class Backend(Protocol):
         """Bring the job's input to where the backend reads it; the id is then recorded, and is `work.file_id` from there on."""
         ...
 
-    def submit(self, work: Work) -> Submitted | Full | Rejected | Unknown:
+    def submit(self, work: Work) -> Submitted | Full | Unseen | Rejected | Unknown:
         """Create the job of `work.file_id`, by one request that is never repeated here."""
         ...
 
