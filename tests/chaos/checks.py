@@ -35,6 +35,13 @@ def check(run: Run) -> None:
             raise AssertionError(f"{batch.batch_id} of {batch.input.key} ({batch.status}): {error}") from error
     check_upstream(run)
     check_secrecy(run)
+    check_chaos(run)
+
+
+def check_chaos(run: Run) -> None:
+    """It was one: invocations overlapped, and both dialects were spoken."""
+    assert run.wire.overlaps > 0
+    assert {batch.dialect for batch in run.fake.service.account.batches.values()} == {"together", "openai"}
 
 
 def check_batch(run: Run, batch: Batch) -> None:
