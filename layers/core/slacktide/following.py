@@ -10,7 +10,7 @@ from slacktide.records import Records
 from slacktide.settings import Settings
 from slacktide.statuses import JobState
 from slacktide.steps import Progress, grow
-from slacktide.timetable import collecting_ends, fallback_begins, is_overdue, reserve_begins
+from slacktide.timetable import collecting_ends, fallback_begins, is_overdue, patience_ends, reserve_begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Follower:
             longest=self.settings.wait_longest,
             ends=[
                 fallback_begins(batch, self.settings),
+                patience_ends(batch, self.settings),
                 reserve_begins(batch, self.settings),
                 collecting_ends(batch, self.settings),
             ],
