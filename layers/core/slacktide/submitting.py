@@ -1,6 +1,6 @@
 """Submit: a job's input is written, brought to its backend, and the job is created there, once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -48,10 +48,10 @@ class Submitter:
         now = clock.now()
         if is_over(batch, job, self.settings, now):
             return self._reject(job, batch, job.reason or "The time was over before the job was submitted.", now)
-        if cursor != WRITTEN and job.file_id is None:
-            cursor = self._write_input(batch, job, clock, int(cursor or job.first))
-            return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
         if not self.backends[job.backend].proves_by_listing:
+            if cursor != WRITTEN:
+                cursor = self._write_input(batch, job, clock, int(cursor or job.first))
+                return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
             return self._create_by_name(batch, job, clock, wait_seconds)
         if job.is_watched:  # one that nobody found in its time may have come up since
             return self._settle(batch, job, clock, wait_seconds)
@@ -64,15 +64,10 @@ class Submitter:
     def _write_input(self, batch: Batch, job: Job, clock: Clock, start: int) -> str:
         """Write the lines from `start` on as objects of bounded size; answers the cursor."""
         limits = self.backends[job.backend].limits
-        lines = lines_of_job(self.bucket, batch, job)
-        index = self.bucket.read_json(batch.keys.index, LineIndex)
         pending: list[bytes] = []
         numbers: list[int] = []
         size = 0
-        for line, body in group_lines(self.bucket, batch, index, job, start):
-            if line not in lines:
-                continue
-            text = request_line(job, line, body)
+        for line, text in self._requests(batch, job, start):
             if pending and (len(pending) >= limits.object_lines or size + len(text) > limits.object_bytes):
                 self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(pending))
                 pending, numbers, size = [], [], 0
@@ -85,9 +80,18 @@ class Submitter:
             self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(pending))
         return WRITTEN
 
+    def _requests(self, batch: Batch, job: Job, start: int) -> Iterator[tuple[int, bytes]]:
+        """The job's requests from line `start` on, as they go to the backend, with the numbers of their lines."""
+        lines = lines_of_job(self.bucket, batch, job)
+        index = self.bucket.read_json(batch.keys.index, LineIndex)
+        for line, body in group_lines(self.bucket, batch, index, job, start):
+            if line in lines:
+                yield line, request_line(job, line, body)
+
     def _upload(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
         """Bring the input to the backend and record its id there, by which the job will be found. The next invocation creates."""
-        match self.backends[job.backend].upload(work_of(job)):
+        requests = (text for _, text in self._requests(batch, job, job.first))
+        match self.backends[job.backend].upload(work_of(job), requests):
             case Uploaded(file_id):
                 with suppress(ConflictError):  # another invocation was quicker: its upload counts
                     self.records.update_job(job, when=Attr("asks").eq(job.asks), asks=job.asks + 1, file_id=file_id)

@@ -18,7 +18,7 @@ from slacktide.backends.upstream import ASK, BLOCK, Upstream
 from slacktide.bucket import Bucket
 from slacktide.errors import BackendError
 from slacktide.ids import parse_request_id
-from slacktide.keys import line_range, object_name
+from slacktide.keys import object_name
 from slacktide.log import logger
 
 OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000
@@ -140,8 +140,7 @@ class Fetch:
 
     def _write_sorted(self, spool: IO[bytes]) -> Iterator[ResultObject]:
         """The lines of the spool as objects of bounded size; all lines of one request are in one object, as they came in."""
-        first, last = self._range()
-        placed = sorted(place_lines(spool, first, last))
+        placed = sorted(place_lines(spool, self.work.first, self.work.last))
         start = 0
         while start < len(placed):
             end, size = start, 0
@@ -161,11 +160,6 @@ class Fetch:
         content = b"".join(_line_at(spool, offset, length) for _, offset, length in placed)
         self.bucket.write(key, content)
         return ResultObject(key, len(content), first, last)
-
-    def _range(self) -> tuple[int, int]:
-        """The first and the last line of the job, by the names of its input objects."""
-        ranges = [lines for key, _ in self.bucket.list(self.work.input_prefix) if (lines := line_range(key))]
-        return (min(first for first, _ in ranges), max(last for _, last in ranges)) if ranges else (1, 1)
 
 
 def place_lines(spool: IO[bytes], first: int, last: int) -> Iterator[tuple[int, int, int]]:

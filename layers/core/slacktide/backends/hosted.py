@@ -5,7 +5,7 @@ after an unknown outcome asks `find` until the settle window is over (docs/archi
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from slacktide.backends.dialects import Dialect, UpstreamJob, read_job, read_page
@@ -33,7 +33,7 @@ from slacktide.errors import ApiKeyError, BackendError, NoAnswerError, NotSentEr
 from slacktide.models import Model
 from slacktide.statuses import BatchStatus
 
-OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000  # of the input in our own bucket; the upload joins them
+OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000  # of objects of input; there are none here
 MOST_PAGES = 1_000  # of the list of batches, 100 on each
 # A refusal that leaves open whether there is a job: a gateway's time-out, and "conflict", which can mean that it exists already.
 _UNCLEAR = frozenset({408, 409})
@@ -71,9 +71,9 @@ class HostedBatches:
         upstream = model.upstream(self.dialect.name)
         return upstream.id if upstream and upstream.batchable and self.upstream.key.arn else None
 
-    def upload(self, work: Work) -> Uploaded | Full | Rejected:
+    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded | Full | Rejected:
         """Bring the input there as one file."""
-        with spool(self.bucket, work.input_prefix) as content:
+        with spool(lines) as content:
             if not 0 < content.size <= self.dialect.most_bytes:
                 return Rejected(f"The job's input has {content.size} bytes; {self._title} takes up to {self.dialect.most_bytes}.")
             try:
