@@ -34,10 +34,6 @@ class FakeTable:
         return {"Item": item} if item is not None else {}
 
     @external
-    def delete_item(self, *, Key: Item) -> None:
-        self.items.pop((Key["pk"], Key["sk"]), None)
-
-    @external
     def update_item(
         self,
         *,
