@@ -23,7 +23,7 @@ export __SAM_CLI_APP_DIR := $(CURDIR)/$(BUILDS)/sam
 # The engine's image and where it goes: ECR in your own account (`make image IMAGE=<account>.dkr.ecr.<region>.amazonaws.com/slacktide-transform:0.1.0`).
 IMAGE ?= slacktide-transform:0.1.0
 
-.PHONY: help setup test chaos check docs up down demo scale bench bench-large image smoke-together clean
+.PHONY: help setup test chaos check docs up down demo scale bench bench-hosted bench-large image smoke-together clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -141,6 +141,9 @@ smoke-together: setup ## Ask the real service what the fake assumes of it (TOGET
 bench: setup $(STAMPS)/bench ## Measure validation, assembly and the container beside other packages (some 15 minutes)
 	$(VENV)/bin/python -m bench.transform --write
 	$(BENCH)/bin/python -m bench --write
+
+bench-hosted: setup ## Time 100 MB through the local cloud and a hosted backend, beside the official client (some 5 minutes)
+	$(VENV)/bin/python -m bench.hosted --write
 
 bench-large: $(STAMPS)/bench ## Stream 5 GB through validation once
 	$(BENCH)/bin/python -m bench.large --write

@@ -89,6 +89,7 @@ class Store:
             created_at=0,
             deadline=DAY,
             history=[StatusChange(BatchStatus.VALIDATING, 0), StatusChange(BatchStatus.FINALIZING, 0)],
+            round=1,
         )
 
     def validate(self) -> LineIndex:

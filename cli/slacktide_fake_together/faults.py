@@ -109,7 +109,7 @@ class End(BatchFault, frozen=True, kw_only=True, tag="end"):
 class Lines(BatchFault, frozen=True, kw_only=True, tag="lines"):
     """Some lines come back wrong: a share of them, so many, or those whose custom_id contains a text; by default all."""
 
-    what: Literal["error", "status", "body_error", "null_body", "missing", "duplicate", "foreign", "malformed"]
+    what: Literal["error", "status", "body_error", "null_body", "missing", "duplicate", "contradicted", "foreign", "malformed"]
     share: Share = 1.0
     count: Natural | None = None
     containing: str | None = None

@@ -52,7 +52,7 @@ def write_results(service: Service, batch: Batch) -> None:
         if (fault := scripted.get(index)) and fault.what in FAILURES:
             _add_failure(service, results, batch, line=batch.lines[index], fault=fault)
         else:
-            _add(service, results, batch, line=batch.lines[index], answer=answer, what=fault.what if fault else None)
+            _add(service, results, batch, line=batch.lines[index], answer=answer, fault=fault)
     batch.failed = batch.done - len(results.billed)
     if batch.end and not batch.end.files:
         results.output, results.errors, results.destroyed = [], [], list(results.billed)
@@ -87,14 +87,14 @@ def choose_lines(service: Service, batch: Batch) -> Iterator[tuple[int, Lines]]:
             yield index, fault
 
 
-def _add(service: Service, results: Results, batch: Batch, *, line: Line, answer: Answer, what: str | None) -> None:
+def _add(service: Service, results: Results, batch: Batch, *, line: Line, answer: Answer, fault: Lines | None) -> None:
     """A line with its answer, and what a script does to it."""
     if answer.status != 200:
         results.errors.append(render_failure(service, batch, line, answer))
         return
     results.bill(line.custom_id, answer)
     good = render_line(service, batch, line.custom_id, answer)
-    match what:
+    match fault.what if fault else None:
         case "missing":
             results.destroyed.append(line.custom_id)
         case "malformed":
@@ -105,6 +105,10 @@ def _add(service: Service, results: Results, batch: Batch, *, line: Line, answer
             results.output.append(render_line(service, batch, line.custom_id, Answer(200, msgspec.Raw(b"null"))))
         case "duplicate":
             results.output += [good, good]
+        case "contradicted" if fault:
+            results.output.append(good)
+            error = render_error(fault.status, fill(fault.message, read_prompt(line)))
+            results.errors.append(render_failure(service, batch, line, error))
         case "foreign":
             results.output += [good, render_line(service, batch, f"foreign-{line.custom_id}"[:64], answer)]
         case _:

@@ -40,21 +40,28 @@ class FakeHosted:
 
 @contextmanager
 def start_fake_hosted(
-    directory: Path, *, engine_module: str, faults: Sequence[Mapping[str, Any]] = UNDONE
+    directory: Path,
+    *,
+    engine_module: str | None,
+    faults: Sequence[Mapping[str, Any]] = UNDONE,
+    settings: Mapping[str, Any] | None = None,
 ) -> Generator[FakeHosted]:
-    """Start it on free ports, with its logs in the directory; it ends with the block, or with this process."""
+    """Start it on free ports, with its logs in the directory; it ends with the block, or with this process.
+
+    Without an engine its answers are canned, as fast as can be. `settings` are those of the fake.
+    """
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     engine_port, port = find_free_ports(2)
     engine, url = f"http://{LOOPBACK}:{engine_port}", f"http://{LOOPBACK}:{port}"
     key, script = secrets.token_hex(16), directory / "script.json"
-    write_private(script, msgspec.json.encode({"settings": {"keys": [key]}, "faults": faults}))
+    write_private(script, msgspec.json.encode({"settings": {**(settings or {}), "keys": [key]}, "faults": faults}))
     slacktide = str(Path(sys.executable).with_name("slacktide"))
-    serve = [slacktide, "fake-together", "--port", str(port), "--engine", engine, "--script", str(script)]
-    commands = {
-        f"{engine}/health": ("engine", [sys.executable, "-m", engine_module, "--port", str(engine_port)]),
-        f"{url}/_control/settings": ("together", serve),
-    }
+    serve = [slacktide, "fake-together", "--port", str(port), "--script", str(script)]
+    commands = {f"{url}/_control/settings": ("together", serve)}
+    if engine_module:
+        serve += ["--engine", engine]
+        commands[f"{engine}/health"] = ("engine", [sys.executable, "-m", engine_module, "--port", str(engine_port)])
     environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(directory)}
     with ExitStack() as running:
         processes: dict[str, Process] = {}

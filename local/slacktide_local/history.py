@@ -29,9 +29,9 @@ LINES = 120  # of a second each, four at a time
 PATIENCE = 300  # seconds
 LOOPS = {"batch": "Wait", "job": "Wait for results"}  # the state with which a turn begins
 
-# Prices in USD, us-east-1, without free tiers (the pages "Pricing" of Step Functions, Lambda, S3 and DynamoDB, 2026).
+# Prices in USD, us-east-1, without free tiers; docs/cost.md says where each of them was found.
 TRANSITION = 0.025 / 1_000
-INVOCATION, GB_SECOND = 0.20 / 1_000_000, 0.0000166667
+INVOCATION, GB_SECOND = 0.20 / 1_000_000, 0.0000133334  # on Arm, the template's default
 PUT, GET = 0.005 / 1_000, 0.0004 / 1_000
 WRITE, READ = 0.625 / 1_000_000, 0.125 / 1_000_000
 # Of a turn, at most: `follow` or `poll` for half a second at 512 MB. `follow` looks at latest.json too, reads and writes it.

@@ -9,7 +9,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,16 @@ class Run:
 
     latest: dict[str, Any]
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A state of an execution, and when it was entered and left, in Unix seconds."""
+
+    execution: str
+    state: str
+    begun: float
+    ended: float
 
 
 def run_file(source: Path, cloud: LocalCloud, *, name: str, patience: float) -> Run:
@@ -152,32 +162,36 @@ def _wait_for_end(cloud: LocalCloud, name: str, patience: float) -> dict[str, An
 
 def _find_stages(cloud: LocalCloud, batch_id: str, uploaded: float) -> dict[str, float]:
     """The seconds in which at least one execution of the batch was in a state, by the names of the states."""
+    spans = find_spans(cloud, batch_id)
+    named = {span.state: [(other.begun, other.ended) for other in spans if other.state == span.state] for span in spans}
+    begun, ended = min(span.begun for span in spans), max(span.ended for span in spans)
+    return {"Validate": begun - uploaded} | {name: union(of) for name, of in named.items()} | {"All": ended - uploaded}
+
+
+def find_spans(cloud: LocalCloud, batch_id: str) -> list[Span]:
+    """Each state of each execution of a batch."""
     states = cloud.session.client("stepfunctions")
-    spans: dict[str, list[tuple[float, float]]] = {}
+    spans: list[Span] = []
     for machine in ("BatchStateMachineArn", "JobStateMachineArn"):
         pages = states.get_paginator("list_executions").paginate(stateMachineArn=cloud.outputs[machine])
         for execution in (execution for page in pages for execution in page["executions"]):
-            if not execution["name"].startswith(batch_id):
-                continue
-            for name, begun, ended in _find_states(states, execution["executionArn"]):
-                spans.setdefault(name, []).append((begun, ended))
-    begun = min(span[0] for named in spans.values() for span in named)
-    ended = max(span[1] for named in spans.values() for span in named)
-    return {"Validate": begun - uploaded} | {name: _union(named) for name, named in spans.items()} | {"All": ended - uploaded}
+            if execution["name"].startswith(batch_id):
+                spans += _find_states(states, execution["name"], execution["executionArn"])
+    return spans
 
 
-def _find_states(states: Any, execution: str) -> Iterator[tuple[str, float, float]]:
-    """Each state of an execution, and when it was entered and left, in Unix seconds."""
-    pages = states.get_paginator("get_execution_history").paginate(executionArn=execution)
+def _find_states(states: Any, name: str, arn: str) -> Iterator[Span]:
+    pages = states.get_paginator("get_execution_history").paginate(executionArn=arn)
     events = [event for page in pages for event in page["events"]]
     entered = [event for event in events if event["type"].endswith("StateEntered")]
     for event, following in zip(entered, [*entered[1:], events[-1]], strict=True):
         if event["type"].startswith(("Task", "Wait")):
             times = event["timestamp"].timestamp(), following["timestamp"].timestamp()
-            yield event["stateEnteredEventDetails"]["name"], *times
+            yield Span(name, event["stateEnteredEventDetails"]["name"], *times)
 
 
-def _union(spans: list[tuple[float, float]]) -> float:
+def union(spans: Iterable[tuple[float, float]]) -> float:
+    """The time that is in at least one of the spans."""
     total = reached = 0.0
     for begun, ended in sorted(spans):
         total += max(0.0, ended - max(begun, reached))

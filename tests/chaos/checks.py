@@ -36,6 +36,7 @@ def check(run: Run) -> None:
     check_upstream(run)
     check_secrecy(run)
     check_accounts(run)
+    check_chaos(run)
 
 
 def check_accounts(run: Run) -> None:
@@ -45,6 +46,12 @@ def check_accounts(run: Run) -> None:
     world.sweeper.sweep()
     assert run.accounts.nothing_is_reserved
     assert all(account["used"] == 0 for key, account in run.accounts.accounts().items() if key.startswith("pool#"))
+
+
+def check_chaos(run: Run) -> None:
+    """It was one: invocations overlapped, and both dialects were spoken."""
+    assert run.wire.overlaps > 0
+    assert {batch.dialect for batch in run.fake.service.account.batches.values()} == {"together", "openai"}
 
 
 def check_batch(run: Run, batch: Batch) -> None:

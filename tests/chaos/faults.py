@@ -12,8 +12,9 @@ from slacktide_fake_together import FakeTogether
 from slacktide_fake_together.messages import Request
 from slacktide_fake_together.transport import FakeTransport, read_request
 
-UPSTREAM = "Together."  # how calls of the hosted backend begin on the wire
+UPSTREAM = "Upstream."  # how calls of the hosted backend begin on the wire
 KILLS, FAILURES = 0.003, 0.003  # of all calls, before and after each
+OVERLAPS = 0.003  # the same: while the function waits there, a second invocation of it runs whole
 LATE = 0.1  # of all creates: they reach the upstream when nobody waits any more
 LATEST = 280  # seconds after which a late create arrives: within the settle window
 
@@ -22,26 +23,37 @@ Fault = dict[str, Any]
 
 @dataclass
 class ChaosWire(Wire):
-    """Kills a function, or fails a call of it, at random: before the call is made, or when it has been made and nobody knows."""
+    """Kills a function, fails a call of it, or lets a second invocation overlap it, at random: before the call is made, or when
+    it has been made and nobody knows.
+    """
 
     random: Random = field(default_factory=Random)
     is_calm: bool = False
+    overlap: Callable[[], None] = lambda: None  # runs the second invocation; its calls are calls of its own
+    overlaps: int = 0
+    _is_overlapped: bool = False
 
     def _pull(self, when: str) -> None:
         if self.is_calm:
             return
-        draw = self.random.random()
+        call, draw = self.calls[-1], self.random.random()
         if draw < KILLS:
             self._dead = True
-            self.killed = f"{when} {self.calls[-1]}"
+            self.killed = f"{when} {call}"
             raise Killed
-        if draw < KILLS + FAILURES and not self.calls[-1].partition(":")[2].startswith(UPSTREAM):
-            refuse("ServiceUnavailable", self.calls[-1])
+        if draw < KILLS + FAILURES and not call.partition(":")[2].startswith(UPSTREAM):
+            refuse("ServiceUnavailable", call)
+        if KILLS + FAILURES <= draw < KILLS + FAILURES + OVERLAPS and not self._is_overlapped:
+            self._is_overlapped = True
+            self.overlaps += 1
+            with self.aside():
+                self.overlap()
+            self._is_overlapped = False
 
 
 @dataclass
 class Secrets:
-    """Secrets Manager with one secret."""
+    """Secrets Manager with one secret, that of both backends."""
 
     wire: Wire
     key: str
@@ -54,7 +66,7 @@ class Secrets:
 
 @dataclass
 class Network(httpx.BaseTransport):
-    """The way to the fake Together: over the wire; some creates arrive when nobody waits any more."""
+    """The way to the fake, which speaks both dialects: over the wire; some creates arrive when nobody waits any more."""
 
     fake: FakeTogether
     wire: Wire
@@ -141,6 +153,7 @@ _STATUS: list[Fault] = [
 # What each call can meet beside ANY. A refusal with 4xx never hides an acceptance: that would be a lie, not a fault.
 CALLS: dict[str, list[Fault]] = {
     "upload_url": [{"kind": "status", "status": 413}],
+    "upload": [{"kind": "status", "status": 413}, {"kind": "fields", "remove": ["id"]}],
     "put": [{"kind": "status", "status": 403, "message": QUOTE}],
     "preprocess": [{"kind": "status", "status": 404}],
     "get_file": [{"kind": "status", "status": 404}, {"kind": "fields", "remove": ["bytes"]}],
@@ -187,6 +200,8 @@ LINES: list[Fault] = [
         ("null_body", 0.2, 200),
         ("missing", 0.2, 200),
         ("duplicate", 0.2, 200),
+        ("contradicted", 0.2, 400),
+        ("contradicted", 0.2, 503),
         ("foreign", 0.2, 200),
         ("malformed", 0.2, 200),
     )

@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -19,13 +20,14 @@ import pytest
 from chaos.faults import ChaosWire, Network, Secrets, script_batches, script_noise, script_outage
 from chaos.story import BATCHES, Drop, make_story
 from fakes.backend import Request, drop, fail, succeed
+from fakes.hosted_bench import URLS
 from fakes.machines import TaskFailedError
 from fakes.watch import Watch
 from fakes.wire import Killed
 from fakes.world import SETTINGS, SWEEP_SECONDS, VISIBILITY_SECONDS, World
 from slacktide import intake
 from slacktide.backends.api_keys import ApiKey
-from slacktide.backends.dialects import TOGETHER
+from slacktide.backends.dialects import OPENAI, TOGETHER
 from slacktide.backends.hosted import HostedBatches
 from slacktide.backends.protocol import Limits
 from slacktide.backends.upstream import Upstream
@@ -33,6 +35,8 @@ from slacktide.clock import Clock
 from slacktide.keys import cancel_marker
 from slacktide.limits import OwnerLimits
 from slacktide.log import logger
+from slacktide.models import Model, ModelTable, shipped_models
+from slacktide.models import Upstream as ModelUpstream
 from slacktide.quotas import Pool
 from slacktide_fake_together import FakeTogether, Settings
 
@@ -42,6 +46,7 @@ DEATHS = 12  # executions that die
 TURNS = 200_000
 LONGEST = 3 * 86_400  # seconds until everything must be over
 OPEN = ("manifest.json", "receipt.json", "latest.json")  # what of the results is no line
+FIRST_ELSEWHERE = "deepseek-ai/DeepSeek-V3"  # a model whose route begins at the backend openai
 RECEIVES = 5  # of one message of the input queue
 
 
@@ -59,6 +64,18 @@ class ChaosWorld(World):
         return Clock(self.clock, 0 if self.is_late() else float("inf"))
 
 
+def models_of_both() -> ModelTable:
+    """The shipped models; what Together has, the other hosted backend has too, by another name. One of them goes there first."""
+    rows = shipped_models().models.items()
+    return ModelTable({name: _add_openai(model) if model.backends.together else model for name, model in rows})
+
+
+def _add_openai(model: Model) -> Model:
+    upstreams = msgspec.structs.replace(model.backends, openai=ModelUpstream(f"o/{model.id}"))
+    route = ["openai", "together", "sagemaker"] if model.id == FIRST_ELSEWHERE else model.route
+    return msgspec.structs.replace(model, backends=upstreams, route=route)
+
+
 class Run:
     """A seeded run. After `play` everything is over; the checks read what is left."""
 
@@ -67,7 +84,7 @@ class Run:
         self.wire = ChaosWire(random=random)
         fallback = random.choice((600, 1_800, 7_200))
         settings = msgspec.structs.replace(SETTINGS, fallback_time=fallback, stuck_time=3_600)
-        self.world = ChaosWorld(wire=self.wire, settings=settings, has_hosted=True, random=random)
+        self.world = ChaosWorld(wire=self.wire, settings=settings, models=models_of_both(), has_hosted=True, random=random)
         self.start = self.world.clock()
         self.agenda: list[tuple[int, int, Callable[[], None]]] = []
         self.order = itertools.count()
@@ -118,12 +135,13 @@ class Run:
         self.secrets = Secrets(self.wire, KEY_CANARY)
         self.key = ApiKey(lambda: self.secrets, "arn:secret")
         network = Network(self.fake, self.wire, random, self.sleep, self.later)
-        upstream = Upstream("together", "https://api.together.ai/v1", self.key, network, self.sleep, lambda: self.awake)
         requests = random.choice((15, 50, 10_000))
-        world.backends["together"] = HostedBatches(TOGETHER, upstream, world.bucket, requests, world.clock)
+        for dialect in (TOGETHER, OPENAI):
+            upstream = Upstream(dialect.name, URLS[dialect.name], self.key, network, self.sleep, lambda: self.awake)
+            world.backends[dialect.name] = HostedBatches(dialect, upstream, world.bucket, requests, world.clock)
         world.backend.limits = Limits(object_lines=random.choice((5, 40)), object_bytes=1_000_000)
         world.backend.answer = self.answer
-        world.states.functions = {name: self.watch(call) for name, call in world.functions().items()}
+        world.states.functions = {name: self.watch(name, call) for name, call in world.functions().items()}
 
     def _limit(self, random: Random) -> None:
         """Pools, so small that jobs are cut and wait; limits of the owner; budgets of some batches."""
@@ -143,10 +161,11 @@ class Run:
             for budget in random.choices(("", "", "0.5", "50"), k=BATCHES)
         ]
 
-    def watch(self, call: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def watch(self, name: str, call: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """A function whose failures are noted; one that was killed has lost what it kept in memory."""
 
         def watched(event: dict[str, Any]) -> dict[str, Any]:
+            self.wire.overlap = lambda: self._invoke_again(name, event)
             try:
                 return call(event)
             except BaseException as error:
@@ -154,6 +173,11 @@ class Run:
                 raise
 
         return watched
+
+    def _invoke_again(self, name: str, event: dict[str, Any]) -> None:
+        """A second invocation with the same event, as after a time-out that nobody has seen; nobody reads its answer."""
+        with suppress(TaskFailedError):
+            self.world.states.invoke(name, event)
 
     def note(self, error: BaseException) -> None:
         self.failures.append("".join(traceback.format_exception(error)))
@@ -257,9 +281,9 @@ class Run:
         world = self.world
         world.queue.visibilities.clear()
         self.wire.is_calm = receives >= RECEIVES
+        self.wire.overlap = lambda: self._deliver_again(event, receives)
         try:
-            with self.wire.invocation("validate"):
-                world.deliveries.handle(world.record(event, receives), invocation=f"invocation-{next(world.invocations)}")
+            self._handle(event, receives)
         except (Exception, Killed) as error:
             self.note(error)
             seconds = world.queue.visibilities[-1] if world.queue.visibilities else VISIBILITY_SECONDS
@@ -267,6 +291,18 @@ class Run:
                 self.later(seconds, lambda: self._deliver(event, receives + 1))
         finally:
             self.wire.is_calm = False
+
+    def _handle(self, event: dict[str, Any], receives: int) -> None:
+        with self.wire.invocation("validate"):
+            record = self.world.record(event, receives)
+            self.world.deliveries.handle(record, invocation=f"invocation-{next(self.world.invocations)}")
+
+    def _deliver_again(self, event: dict[str, Any], receives: int) -> None:
+        """The queue hands a message out that is being worked on, which it may."""
+        try:
+            self._handle(event, receives)
+        except (Exception, Killed) as error:
+            self.note(error)
 
     def _end_execution(self) -> None:
         running = [execution.name for execution in self.world.states.running()]

@@ -15,7 +15,10 @@ MODELS = (
     "deepseek-ai/DeepSeek-R1",
     "smollm2",  # sagemaker alone
 )
-ROUTES = ("together", "together,sagemaker", "sagemaker,together", "together,together,together,sagemaker", "sagemaker")
+ROUTES = (
+    *("together", "together,sagemaker", "sagemaker,together", "together,together,together,sagemaker", "sagemaker"),
+    *("openai", "openai,openai,sagemaker", "openai,together,sagemaker", "together,openai"),
+)
 LONGEST = 4 * 3_600  # seconds in which files are dropped
 BROKEN = (
     b"nonsense",
@@ -80,7 +83,7 @@ def _make_line(random: Random, name: str, models: Sequence[str], bad: float) -> 
 def _make_options(random: Random) -> dict[str, str]:
     options = {"completion_window": random.choice(("1h", "90m", "3h", "6h", "12h"))}
     choices = {
-        "route": (0.2, random.choice(ROUTES)),
+        "route": (0.4, random.choice(ROUTES)),
         "max_rounds": (0.2, str(random.randint(1, 5))),
         "not_before": (0.2, f"{random.randint(1, 120)}m"),
         "on_invalid": (0.1, "reject"),

@@ -125,10 +125,10 @@ def a_batch_with_a_dead_job_is_planned(bench: Workbench) -> Call:
 def a_plan_that_died_is_made_again(bench: Workbench) -> Call:
     """It had drafted more jobs than there are to be now."""
     batch = bench.queued()
-    job = Job(batch.batch_id, "r1-j9", 1, "sagemaker", "m", "m", "/v1/completions", "g1", 1, 1, 1, batch.created_at)
+    job = Job(batch.batch_id, "r1-j9", 1, "sagemaker", "m", "m", "/v1/completions", "g1", 1, 1, 1, batch.created_at, plan=1)
 
     def call() -> None:
-        bench.records.update_batch(batch.batch_id, round=0)
+        bench.records.update_batch(batch.batch_id, round=0, plan=1)
         bench.records.put_job(job)
         bench.step("PlanFunction", batch.batch_id)
 

@@ -293,6 +293,13 @@ def test_lines_that_come_twice(http: httpx.Client, fake: FakeTogether) -> None:
     assert_destroyed(fake, 0)
 
 
+def test_lines_that_come_with_an_error_too(http: httpx.Client, fake: FakeTogether) -> None:
+    output, errors = run_lines(http, fake, {"what": "contradicted", "containing": "line-5", "status": 503})
+    assert ids_of(output) == sorted(TEN)
+    assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [("line-5", "503")]
+    assert_destroyed(fake, 0)
+
+
 def test_foreign_lines(http: httpx.Client, fake: FakeTogether) -> None:
     output, _ = run_lines(http, fake, {"what": "foreign", "count": 2})
     assert set(TEN) < set(ids_of(output))

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,7 +86,7 @@ class FakeBackend:
     def upstream_model(self, model: Model) -> str | None:
         return "upstream/" + model.id if self.models is None or model.id in self.models else None
 
-    def upload(self, work: Work) -> Uploaded:
+    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded:  # noqa: ARG002
         raise AssertionError(f"{work.name} is not uploaded: it is read from the bucket")
 
     def find(self, work: Work) -> list[Found]:

@@ -13,7 +13,7 @@ from fakes.wire import Wire, refuse
 from slacktide.backends.api_keys import ApiKey
 from slacktide.backends.dialects import OPENAI, TOGETHER, Dialect
 from slacktide.backends.hosted import HostedBatches
-from slacktide.backends.protocol import Submitted, Uploaded, Work
+from slacktide.backends.protocol import Full, Rejected, Submitted, Uploaded, Work
 from slacktide.backends.upstream import Upstream
 from slacktide.bucket import Bucket
 from slacktide_fake_together import FakeTogether, Settings
@@ -50,6 +50,7 @@ class Bench:
         self.bucket = Bucket(self.s3, "bucket")
         self.secrets = FakeSecrets()
         self.fake = FakeTogether(Settings(keys=(KEY,), **settings), clock=self.clock, seed=7)
+        self.input: list[bytes] = []
         self.slept: list[float] = []
         self.seconds = 0.0  # of the clock that only grows
         upstream = Upstream(
@@ -71,17 +72,19 @@ class Bench:
         self.seconds += seconds
 
     def write_input(self, lines: int = 6, prompt: str = "hello") -> bytes:
-        """The job's input as two objects; answers it as one."""
-        texts = [request_line(number, f"{prompt} {number}") for number in range(1, lines + 1)]
-        half = lines // 2
-        self.bucket.write(f"{self.work.input_prefix}{1:09d}-{half:09d}.jsonl", b"".join(texts[:half]))
-        self.bucket.write(f"{self.work.input_prefix}{half + 1:09d}-{lines:09d}.jsonl", b"".join(texts[half:]))
-        return b"".join(texts)
+        """Make the job's input; answers it as one text."""
+        self.input = [request_line(number, f"{prompt} {number}") for number in range(1, lines + 1)]
+        self.work = replace(self.work, last=lines)
+        return b"".join(self.input)
+
+    def send(self, work: Work | None = None) -> Uploaded | Full | Rejected:
+        """Upload the job's input."""
+        return self.backend.upload(work or self.work, iter(self.input))
 
     def upload(self, lines: int = 6, prompt: str = "hello") -> Work:
         """The work after its upload."""
         self.write_input(lines, prompt)
-        uploaded = self.backend.upload(self.work)
+        uploaded = self.send()
         assert isinstance(uploaded, Uploaded)
         return replace(self.work, file_id=uploaded.file_id)
 

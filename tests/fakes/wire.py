@@ -18,10 +18,14 @@ class Killed(BaseException):
 
 @dataclass
 class Wire:
-    """Calls made by functions, in order, as `function:client.call`. `kill` is the index of a call and before or after it."""
+    """Calls made by functions, in order, as `function:client.call`.
+
+    `kill` is the index of a call and before or after it; `hang` is the index of a call before which others go on, and how.
+    """
 
     calls: list[str] = field(default_factory=list)
     kill: tuple[int, str] | None = None
+    hang: tuple[int, Callable[[], None]] | None = None
     function: str | None = None
     killed: str | None = None
     _dead: bool = False
@@ -34,6 +38,16 @@ class Wire:
             yield
         finally:
             self.function, self._dead = None, False
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What happens inside is done by others, while the invocation that is under way hangs."""
+        function, is_dead = self.function, self._dead
+        self.function = None
+        try:
+            yield
+        finally:
+            self.function, self._dead = function, is_dead
 
     def before(self, call: str) -> None:
         """A call is about to be made."""
@@ -50,6 +64,9 @@ class Wire:
             self._pull("after")
 
     def _pull(self, when: str) -> None:
+        if self.hang and (self.hang[0], when) == (len(self.calls) - 1, "before"):
+            with self.aside():
+                self.hang[1]()
         if self.kill == (len(self.calls) - 1, when):
             self._dead = True
             self.killed = f"{when} {self.calls[-1]}"

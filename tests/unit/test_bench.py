@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import large, transform
+from bench import hosted, large, transform
 from bench.batches import Store
 from bench.comparison import DOWNLOADS, FULL, JOINS, VALIDATORS, Figures
 from bench.contender import Sample, find_faults, measure, prepare_join
@@ -18,12 +18,13 @@ from bench.joining import JOINS as JOIN_CALLS
 from bench.joining import naive_output
 from bench.report import READERS, judge, most_memory, show
 from bench.rounds import MeasurementError, Series, run_rounds, run_task, serve
-from bench.tables import PAGE, Table, read_section, write_section
+from bench.tables import PAGE, TIMES, Table, read_section, write_ratio, write_section
 from bench.validators import VALIDATORS as VALIDATOR_CALLS
 from bench.wire import DOWNLOADS as DOWNLOAD_CALLS
 from slacktide.batch import Options
 from slacktide.models import shipped_models
 from slacktide_cli.preflight import examine
+from slacktide_local.scale import Span
 
 # Files
 
@@ -222,7 +223,7 @@ def test_the_page_has_the_tables_of_the_large_file_and_of_the_container() -> Non
     assert shape_of(table) == shape_of(transform.show("model", [1.0], [1.0]))
 
 
-@pytest.mark.parametrize("section", ["run", "large", "container"])
+@pytest.mark.parametrize("section", ["run", "large", "container", "hosted"])
 def test_the_page_says_when_and_on_what_it_was_measured(section: str) -> None:
     text = read_section(section)
     assert re.match(r"Measured on \d{4}-\d\d-\d\d: ", text)
@@ -234,6 +235,62 @@ def test_the_page_counts_what_check_file_misses_as_its_table_does() -> None:
     place = list(table.columns).index(READERS["check_file"])
     missing = sum(not row[place] for row in table.rows)
     assert f"misses {missing} of {len(table.rows)} kinds" in PAGE.read_text()
+
+
+# Through the whole system
+
+
+def span(execution: str, state: str, begun: float, ended: float) -> Span:
+    return Span(f"batch_x-{execution}", state, begun, ended)
+
+
+def test_the_stages_of_a_run_add_up_to_it() -> None:
+    """Job 2 still uploads while job 1 waits: that counts as upload. Between 14 and 16 nothing is done but planned."""
+    spans = [
+        *(
+            span("a1", "Plan round", 3, 4),
+            span("a1", "Wait", 4, 15),
+            span("a1", "Assemble", 16, 17),
+            span("a1", "Announce", 17, 18),
+        ),
+        *(span("r1-j1-a1", "Submit", 4, 5), span("r1-j1-a1", "Wait for results", 5, 8), span("r1-j1-a1", "Collect", 8, 11)),
+        *(span("r1-j2-a1", "Submit", 4, 7), span("r1-j2-a1", "Poll", 7, 10), span("r1-j2-a1", "Collect", 10, 14)),
+    ]
+    parted = list(hosted.part_downloads(spans, {"r1-j1": 9, "r1-j2": 12}))
+    assert hosted.split_time(1, parted) == {
+        "validate": 2,
+        "upload": 3,
+        "wait": 3,
+        "download": 2,
+        "collect": 2,
+        "assemble": 2,
+        "rest": 3,
+    }
+
+
+def test_a_collect_that_fetched_nothing_is_no_download() -> None:
+    spans = [span("r1-j1-a1", "Collect", 8, 11)]
+    assert list(hosted.part_downloads(spans, {"r1-j1": 3})) == spans
+
+
+def test_both_are_beside_each_other_and_the_ratio_is_that_of_a_round() -> None:
+    stages = ("drop", *hosted.split_time(0, [span("a1", "Wait", 1, 2)]))
+    client = {"upload": 1.0, "create": 1.0, "wait": 1.0, "download": 1.0}
+    rounds = [hosted.Round(dict.fromkeys(stages, seconds), client) for seconds in (1.0, 0.5, 4.0)]
+    table = hosted.show(rounds)
+    assert {row[0]: tuple(row[1:]) for row in table.rows[-3:]} == {
+        "plan, follow": ("1.00", ""),
+        "**in all**": ("8.00", "4.00"),
+        "": (write_ratio(2.0), f"at most 2 {TIMES}: met"),
+    }
+    assert [row[2] for row in table.rows[:3]] == ["", "", "2.00"], "its create is part of the upload"
+
+
+def test_no_two_rounds_send_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (hosted.write_file(tmp_path, 20, number).read_bytes() for number in (1, 2))
+    assert first != second
+    assert first.replace(b"round01-", b"") == second.replace(b"round02-", b"")
+    assert hosted.LINE_BYTES * 50_000 < 100_000_000
 
 
 def test_a_section_of_the_page_is_replaced_and_nothing_else(tmp_path: Path) -> None:

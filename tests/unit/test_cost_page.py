@@ -25,7 +25,7 @@ from statemachine.machine import read_contract
 
 PART = PAGE.read_text().partition(BEGIN)[2].partition(END)[0].strip()
 MOST_USD = 0.05
-BEFORE = {"batch": ["Plan round", "Any jobs?", "Start jobs"], "job": ["Begin", *["Submit", "Input written?"] * 3, "Submitted?"]}
+BEFORE = {"batch": ["Plan round", "Any jobs?", "Start jobs"], "job": ["Begin", *["Submit", "Input written?"] * 2, "Submitted?"]}
 TURN = {"batch": ["Wait", "Follow round", "Round settled?"], "job": ["Wait for results", "Poll", "Finished?"]}
 AFTER = {
     "batch": [

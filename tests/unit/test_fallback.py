@@ -248,7 +248,9 @@ class TestCutOff:
             )
         world.clock.advance_to(fallback_begins(batch, world.settings))
         world.run()
-        assert jobs_of(world.outcome()) == [("r1-j1", "sagemaker", 6)]
+        outcome = world.outcome()
+        assert jobs_of(outcome) == [("r1-j1", "sagemaker", 6)]
+        assert outcome.batch.round == 1
         check_whole(world.outcome())
 
 

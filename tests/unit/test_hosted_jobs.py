@@ -40,9 +40,8 @@ def submit(world: World, batch_id: str, cursor: str | None = "written", wait_sec
 
 
 def submit_whole(world: World, batch_id: str) -> Submission:
-    """Written, uploaded, and one try to create it."""
-    assert submit(world, batch_id, None).cursor == "written"
-    assert not submit(world, batch_id).done
+    """Uploaded, and one try to create it."""
+    assert not submit(world, batch_id, None).done
     return submit(world, batch_id)
 
 
@@ -69,7 +68,6 @@ def pass_settle_window(world: World) -> None:
 class TestSubmit:
     def test_file_then_intent_then_job_are_recorded(self, world: World, batch_id: str) -> None:
         assert submit(world, batch_id, None) == Submission(False, "submitted", 0, "written")
-        assert submit(world, batch_id) == Submission(False, "submitted", 0, "written")
         uploaded = job(world, batch_id)
         assert (uploaded.file_id in world.hosted.files, uploaded.asked_at, uploaded.upstream_id) == (True, None, None)
         assert submit(world, batch_id) == Submission(True, "submitted", 15)
@@ -87,8 +85,7 @@ class TestSubmit:
     @pytest.mark.parametrize("call", ["uploads", "creates"])
     def test_no_room_is_waited_for_as_long_as_the_backend_says(self, world: World, batch_id: str, call: str) -> None:
         getattr(world.hosted, call).append("full")
-        submit(world, batch_id, None)
-        answer = submit(world, batch_id)
+        answer = submit(world, batch_id, None)
         if call == "creates":
             answer = submit(world, batch_id)
         assert answer == Submission(True, "quota_full", 60, "written"), "40 asked for, and growing by half"
@@ -201,7 +198,6 @@ class TestSubmit:
 
     def test_only_one_of_two_invocations_asks(self, world: World, batch_id: str) -> None:
         submit(world, batch_id, None)
-        submit(world, batch_id)
         create, entered = world.hosted.submit, []
 
         def enter_again(work: Any) -> Any:
@@ -251,7 +247,6 @@ class TestSubmit:
     def test_an_answer_that_comes_after_another_was_recorded_is_stopped(self, world: World, batch_id: str) -> None:
         """An invocation that hangs over the whole window, against all time-outs."""
         submit(world, batch_id, None)
-        submit(world, batch_id)
         world.hosted.turns = 10**6
         create = world.hosted.submit
 
@@ -268,7 +263,6 @@ class TestSubmit:
 
     def test_an_answer_that_comes_before_the_other_is_recorded_counts(self, world: World, batch_id: str) -> None:
         submit(world, batch_id, None)
-        submit(world, batch_id)
         world.hosted.turns = 10**6
         create = world.hosted.submit
 
@@ -289,7 +283,6 @@ class TestSubmit:
 
     def test_a_job_given_up_while_it_is_created_is_stopped_at_once(self, world: World, batch_id: str) -> None:
         submit(world, batch_id, None)
-        submit(world, batch_id)
         world.hosted.turns = 10**6
         create = world.hosted.submit
 

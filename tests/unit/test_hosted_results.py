@@ -194,13 +194,57 @@ class TestDownload:
     def test_a_file_that_is_gone_for_long_holds_nothing_up(self, bench: Bench) -> None:
         work = bench.start()
         bench.fake.script({"kind": "status", "call": "content", "status": 404, "times": None})
-        for wait in (0, fetching.GONE_AFTER - 1):
+        for wait in (0, 600, 600, 599):
             bench.clock.advance(wait)
             with pytest.raises(BackendError):
                 bench.backend.fetch(work, lambda: False)
         bench.clock.advance(1)
         assert fetch(bench, work) == []
         assert collect(bench, work)[0].missing == 6
+
+    def test_a_few_looks_with_long_pauses_do_not_make_it_gone(self, bench: Bench) -> None:
+        """Nobody looked in between: it may have been there."""
+        work = bench.start()
+        bench.fake.script({"kind": "status", "call": "content", "status": 404, "times": TRIES * (fetching.GONE_LOOKS - 1)})
+        for _ in range(fetching.GONE_LOOKS - 1):
+            with pytest.raises(BackendError):
+                bench.backend.fetch(work, lambda: False)
+            bench.clock.advance(fetching.GONE_AFTER)
+        assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
+
+    @pytest.mark.parametrize("call", ["content", "get_batch", "*"])
+    @pytest.mark.parametrize(
+        "fault",
+        [{"kind": "status", "status": 503}, {"kind": "status", "status": 401}, {"kind": "timeout"}, {"kind": "refuse"}],
+        ids=["503", "401", "silence", "no connection"],
+    )
+    def test_an_outage_between_two_404_does_not_make_it_gone(self, bench: Bench, call: str, fault: dict[str, Any]) -> None:
+        work = bench.start()
+        gone = {"kind": "status", "call": "content", "status": 404}
+        looks = fetching.GONE_LOOKS - 1
+        for script in ([gone | {"times": TRIES * looks}], [fault | {"call": call, "times": None}], [gone | {"times": TRIES}]):
+            bench.fake.service.faults.clear()
+            bench.fake.script(script)
+            for _ in range(looks if script[0].get("times") == TRIES * looks else 1):
+                with pytest.raises(BackendError):
+                    bench.backend.fetch(work, lambda: False)
+                bench.clock.advance(fetching.GONE_AFTER // 2)
+        assert fetch(bench, work) == [1, 2, 3, 4, 5, 6], "none of its lines is run again"
+
+    def test_a_file_that_was_there_in_between_is_not_gone(self, bench: Bench) -> None:
+        work = bench.start()
+        looks = TRIES * (fetching.GONE_LOOKS - 1)
+        gone = {"kind": "status", "call": "content", "status": 404, "times": looks}
+        bench.fake.script([gone, {"kind": "slow", "call": "content", "bytes_per_second": 300}])
+        for _ in range(fetching.GONE_LOOKS - 1):
+            with pytest.raises(BackendError):
+                bench.backend.fetch(work, lambda: False)
+            bench.clock.advance(fetching.GONE_AFTER)
+        assert not bench.backend.fetch(work, lambda: True), "it is late"
+        bench.fake.script(gone | {"times": TRIES})
+        with pytest.raises(BackendError):
+            bench.backend.fetch(work, lambda: False)
+        assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
 
     def test_a_refused_key_is_read_again(self, bench: Bench) -> None:
         work = bench.start()

@@ -92,7 +92,7 @@ class TestWhole:
     def test_from_upload_to_results(self) -> None:
         bench = Bench(OPENAI, lines_per_second=2)
         content = bench.write_input(lines=20)
-        uploaded = bench.backend.upload(bench.work)
+        uploaded = bench.send()
         assert isinstance(uploaded, Uploaded)
         file = bench.fake.service.account.files[uploaded.file_id]
         assert (file.content, file.purpose, file.filename) == (content, "batch", f"{bench.work.name}.jsonl")
@@ -114,7 +114,7 @@ class TestWhole:
         bench = Bench(OPENAI, transport)
         content = bench.write_input()
         work = replace(bench.work, file_id="file-1")
-        assert bench.backend.upload(work) == Uploaded("file-1")
+        assert bench.send(work) == Uploaded("file-1")
         assert bench.backend.submit(work) == Submitted("batch_1")
         upload, create = seen
         assert (upload.method, upload.url.path) == ("POST", "/openai/v1/files")
@@ -131,7 +131,7 @@ class TestUpload:
     def test_a_fault_that_passes_costs_one_more_try(self, bench: Bench, fault: dict[str, Any]) -> None:
         content = bench.write_input()
         bench.fake.script(fault | {"call": "upload"})
-        uploaded = bench.backend.upload(bench.work)
+        uploaded = bench.send()
         assert isinstance(uploaded, Uploaded)
         assert bench.fake.service.account.files[uploaded.file_id].content == content
         assert len(bench.slept) == 1
@@ -139,12 +139,12 @@ class TestUpload:
     def test_a_file_that_is_too_big_there(self, bench: Bench) -> None:
         bench.write_input()
         bench.fake.script({"kind": "status", "call": "upload", "status": 413})
-        assert isinstance(bench.backend.upload(bench.work), Rejected)
+        assert isinstance(bench.send(), Rejected)
 
     def test_a_slow_receiver_is_left(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("slacktide.backends.uploading.UPLOAD_SECONDS", -1)
         bench.write_input()
-        assert isinstance(bench.backend.upload(bench.work), Full)
+        assert isinstance(bench.send(), Full)
 
 
 class TestList:

@@ -1,6 +1,8 @@
 """Rounds: what is undone is planned, what is unsettled is attached again, and the same plan comes out twice."""
 
 import itertools
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,15 +14,19 @@ from fakes.backend import Request, drop, fail, succeed
 from fakes.wire import Killed
 from fakes.world import World, jsonl, request
 from slacktide.backends.protocol import Limits
-from slacktide.batch import Part
+from slacktide.batch import Job, Part
 from slacktide.bitmap import Bitmap
+from slacktide.errors import ConflictError
 from slacktide.models import parse_models
 from slacktide.planning import MOST_ATTEMPTS
 from slacktide.request_lines import ENVELOPE_BYTES
 from slacktide.splitting import split
 from slacktide.statuses import BatchStatus, JobState
+from slacktide.timetable import fallback_begins
+from slacktide.undone import lines_of_job
 
 FILE = jsonl(*(request(f"r{number}") for number in range(1, 6)))
+HOSTED = jsonl(*(request(f"r{number}", model="meta-llama/Llama-3.3-70B-Instruct-Turbo") for number in range(1, 6)))
 
 
 def queued(world: World, content: bytes = FILE, **metadata: str) -> str:
@@ -146,6 +152,152 @@ def test_a_plan_that_died_between_its_drafts_and_its_round_is_made_again(world: 
     assert world.records.get_job(batch_id, "r1-j1").attempt == 1
 
 
+def hosted_world() -> tuple[World, str]:
+    """A world with a batch that makes three jobs at the hosted backend."""
+    world = World(has_hosted=True)
+    world.hosted.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=2)
+    return world, queued(world, HOSTED)
+
+
+def count_calls() -> int:
+    """How many calls a planner makes until its jobs count, that one too."""
+    world, batch_id = hosted_world()
+    start = len(world.wire.calls)
+    with world.wire.invocation("plan"):
+        world.planner.plan(batch_id)
+    last_draft = max(number for number, call in enumerate(world.wire.calls) if call == "plan:FakeTable.put_item")
+    assert world.wire.calls[last_draft + 1] == "plan:FakeTable.update_item"
+    return last_draft + 2 - start
+
+
+CALLS = count_calls()
+
+
+def until_planned(world: World) -> bool:
+    return world.batches()[0].round > 0
+
+
+def until_created(world: World) -> bool:
+    return world.backend.creations > 0
+
+
+def until_over(world: World) -> bool:
+    return world.batches()[0].status.is_final
+
+
+@pytest.mark.parametrize("until", [until_planned, until_created, until_over])
+@pytest.mark.parametrize("call", range(CALLS))
+def test_a_planner_that_hangs_spoils_nothing(until: Callable[[World], bool], call: int) -> None:
+    """It would have made three jobs at the hosted backend; another makes one at the fallback, after the cut-off."""
+    world, batch_id = hosted_world()
+    (batch,) = world.batches()
+
+    def go_on() -> None:
+        world.clock.advance_to(fallback_begins(batch, world.settings))
+        while not until(world):
+            world.states.step()
+
+    world.wire.hang = len(world.wire.calls) + call, go_on
+    with suppress(ConflictError), world.wire.invocation("plan"):
+        world.planner.plan(batch_id)
+    assert until(world), "the other was there"
+    world.run()
+    outcome = world.outcome()
+    assert [line["line"] for line in outcome.output] == [1, 2, 3, 4, 5]
+    jobs = [(told["job_id"], told["backend"], told["requests"]) for told in outcome.receipt["jobs"]]
+    assert jobs == [("r1-j1", "sagemaker", 5)]
+    assert len(world.backend.seen) == 5, "each line once"
+    assert world.hosted.creations == 0
+
+
+@pytest.mark.parametrize("call", range(CALLS))
+def test_a_planner_that_hangs_does_not_change_what_the_jobs_of_another_have(call: int) -> None:
+    world, batch_id = hosted_world()
+    has: list[list[int]] = []
+
+    def find_lines() -> list[int]:
+        batch = world.batches()[0]
+        return [line for job in world.records.counted_jobs(batch) for line in lines_of_job(world.bucket, batch, job)]
+
+    def plan_less() -> None:
+        world.hosted.limits = Limits(object_lines=9, object_bytes=10**6)
+        invalid = Bitmap(5)
+        invalid.add(3)
+        world.bucket.write(world.batches()[0].keys.invalid, bytes(invalid), "application/octet-stream")
+        while not until_planned(world):
+            world.states.step()
+        has.append(find_lines())
+
+    world.wire.hang = len(world.wire.calls) + call, plan_less
+    with suppress(ConflictError), world.wire.invocation("plan"):
+        world.planner.plan(batch_id)
+    assert has == [[1, 2, 4, 5]] == [find_lines()]
+
+
+def test_a_planner_does_not_take_the_number_of_one_that_died_meanwhile() -> None:
+    """Its drafts would count."""
+    world, batch_id = hosted_world()
+
+    def draft() -> None:
+        batch = world.batches()[0]
+        world.records.begin_plan(batch)
+        world.records.put_job(Job(batch_id, "r1-j4", 1, "together", "m", "m", "/v1/chat/completions", "g1", 1, 5, 5, 0, plan=1))
+
+    world.wire.hang = len(world.wire.calls) + 2, draft
+    with pytest.raises(ConflictError), world.wire.invocation("plan"):
+        world.planner.plan(batch_id)
+    world.run()
+    outcome = world.outcome()
+    assert [told["job_id"] for told in outcome.receipt["jobs"]] == ["r1-j1", "r1-j2", "r1-j3"]
+    assert len(outcome.output) == 5
+
+
+def test_a_planner_that_hangs_until_the_batch_is_assembled_starts_nothing() -> None:
+    """Its jobs would be paid for, and nobody would wait for them."""
+    world, batch_id = hosted_world()
+
+    def assemble() -> None:
+        world.assembler.assemble(batch_id, cursor=None, is_late=lambda: False, gave_up=True)
+
+    world.wire.hang = len(world.wire.calls) + CALLS - 1, assemble
+    with pytest.raises(ConflictError), world.wire.invocation("plan"):
+        world.planner.plan(batch_id)
+    assert world.batches()[0].round == 0
+
+
+def test_jobs_of_a_former_version_count_by_their_round() -> None:
+    """Those have no number of a plan, and batches of that version name none."""
+    world = World()
+    batch_id = queued(world)
+    world.planner.plan(batch_id)
+    (job,) = world.records.jobs(batch_id)
+    batch = world.batches()[0]
+    old = msgspec.structs.replace(batch, plan=0, plans=[], round=2)
+    assert old.has(msgspec.structs.replace(job, plan=0, round=2))
+    assert not old.has(msgspec.structs.replace(job, plan=0, round=3))
+    mixed = msgspec.structs.replace(old, plan=1, plans=[0, 0, 1], round=3)
+    assert [mixed.has(msgspec.structs.replace(job, plan=plan, round=number)) for number, plan in ((2, 0), (3, 1), (3, 0))] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_batch_of_a_former_version_is_planned_on(world: World) -> None:
+    world.backend.answer = fail(503)
+    batch_id = queued(world)
+    while not world.batches()[0].completed and world.batches()[0].round < 1:
+        world.states.step()
+    for key, item in world.table.items.items():
+        if key[0] == batch_id:
+            item.pop("plan"), item.pop("plans", None)
+    plan_key = world.batches()[0].keys
+    world.bucket.write(plan_key.undone(1, 0), world.bucket.read(plan_key.undone(1, 1)), "application/octet-stream")
+    world.run()
+    assert world.batches()[0].plans == [0, 1]
+    assert len(world.backend.seen) == 10, "two rounds"
+
+
 def test_a_dead_job_is_attached_again_and_created_once(world: World) -> None:
     queued(world)
     while not world.backend.creations:
@@ -202,7 +354,7 @@ def test_a_job_whose_executions_keep_dying_is_given_up(world: World) -> None:
         assert [start.job_id for start in plan.jobs] == ["r1-j1"]
         waits.append(plan.wait_seconds)
     assert waits == sorted(waits)
-    assert waits[-1] == 300
+    assert waits[-1] == 360
     assert not world.planner.plan(batch_id).has_jobs
     assert world.records.get_job(batch_id, "r1-j1").state is JobState.ABANDONED
 

@@ -129,7 +129,7 @@ class TestSubmit:
 
     def test_its_name_is_its_proof_and_the_bucket_its_input(self, backend: SageMaker) -> None:
         assert not backend.proves_by_listing
-        assert backend.upload(WORK) == Uploaded("")
+        assert backend.upload(WORK, []) == Uploaded("")
         backend.submit(WORK)
         assert backend.find(WORK) == [Found(WORK.name, CREATED.timestamp(), has_ended=False)]
         assert backend.fetch(WORK, lambda: False)

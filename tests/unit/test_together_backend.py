@@ -10,7 +10,8 @@ import pytest
 
 from fakes.hosted_bench import CHAT, KEY, Bench, scripted
 from slacktide.backends.dialects import TOGETHER
-from slacktide.backends.protocol import Ended, Found, Full, Missing, Rejected, Running, Submitted, Unknown, Uploaded
+from slacktide.backends.protocol import Ended, Found, Full, Missing, Rejected, Running, Submitted, Unknown, Unseen, Uploaded
+from slacktide.backends.uploading import SHORT_WAIT
 from slacktide.backends.upstream import TRIES
 from slacktide.errors import BackendError
 from slacktide.models import Model, Upstream, Upstreams, shipped_models
@@ -49,14 +50,14 @@ class TestTable:
         assert model is not None
         assert bench.backend.upstream_model(model) is None
         bench.write_input()
-        assert isinstance(bench.backend.upload(bench.work), Rejected)
+        assert isinstance(bench.send(), Rejected)
         assert bench.secrets.reads == 0
 
 
 class TestUpload:
     def test_the_objects_are_one_file_in_the_order_of_lines(self, bench: Bench) -> None:
         content = bench.write_input()
-        uploaded = bench.backend.upload(bench.work)
+        uploaded = bench.send()
         assert isinstance(uploaded, Uploaded)
         file = bench.fake.service.account.files[uploaded.file_id]
         assert (file.content, file.is_processed, file.purpose) == (content, True, "batch-api")
@@ -64,24 +65,24 @@ class TestUpload:
 
     def test_content_that_is_there_is_used(self, bench: Bench) -> None:
         bench.write_input()
-        assert bench.backend.upload(bench.work) == bench.backend.upload(bench.work)
+        assert bench.send() == bench.send()
         assert (bench.calls("upload_url"), bench.calls("put")) == (2, 1)
 
     def test_content_that_is_there_and_was_not_announced_is(self, bench: Bench) -> None:
         bench.write_input()
         bench.fake.script([status("preprocess", 500, times=TRIES)])
-        assert isinstance(bench.backend.upload(bench.work), Full)
-        uploaded = bench.backend.upload(bench.work)
+        assert isinstance(bench.send(), Full)
+        uploaded = bench.send()
         assert isinstance(uploaded, Uploaded)
         assert bench.calls("put") == 1
         assert bench.fake.service.account.files[uploaded.file_id].is_processed
 
     def test_an_upload_that_was_cut_short_is_made_again(self, bench: Bench) -> None:
         bench.write_input()
-        bench.backend.upload(bench.work)
+        bench.send()
         bench.fake.script({"kind": "fields", "call": "get_file", "set": {"bytes": 0}})
-        assert isinstance(bench.backend.upload(bench.work), Full)
-        assert isinstance(bench.backend.upload(bench.work), Uploaded)
+        assert isinstance(bench.send(), Full)
+        assert isinstance(bench.send(), Uploaded)
         assert bench.calls("put") == 2
 
     @pytest.mark.parametrize("call", ["upload_url", "put", "preprocess"])
@@ -99,7 +100,7 @@ class TestUpload:
     def test_a_fault_that_passes_costs_one_more_try(self, bench: Bench, call: str, fault: dict[str, Any]) -> None:
         content = bench.write_input()
         bench.fake.script(fault | {"call": call})
-        uploaded = bench.backend.upload(bench.work)
+        uploaded = bench.send()
         assert isinstance(uploaded, Uploaded)
         assert bench.fake.service.account.files[uploaded.file_id].content == content
         assert len(bench.slept) == 1
@@ -112,13 +113,13 @@ class TestUpload:
     def test_a_fault_that_stays_is_come_back_to(self, bench: Bench, call: str, fault: dict[str, Any]) -> None:
         bench.write_input()
         bench.fake.script(fault | {"call": call, "times": None})
-        assert isinstance(bench.backend.upload(bench.work), Full)
+        assert isinstance(bench.send(), Full)
         assert bench.calls(call) == TRIES == len(bench.slept) + 1
 
     def test_a_long_retry_after_is_left_to_the_machine(self, bench: Bench) -> None:
         bench.write_input()
         bench.fake.script(status("upload_url", 429, retry_after=30))
-        answer = bench.backend.upload(bench.work)
+        answer = bench.send()
         assert isinstance(answer, Full)
         assert (answer.wait_seconds, bench.slept, bench.calls("upload_url")) == (30, [], 1)
 
@@ -126,7 +127,7 @@ class TestUpload:
     def test_what_will_never_work_is_rejected_in_our_words(self, bench: Bench, code: int) -> None:
         bench.write_input()
         bench.fake.script(status("upload_url", code, message="canary"))
-        answer = bench.backend.upload(bench.work)
+        answer = bench.send()
         assert isinstance(answer, Rejected)
         assert str(code) in answer.reason
         assert "canary" not in answer.reason
@@ -136,19 +137,19 @@ class TestUpload:
     def test_a_page_in_html_and_a_file_that_is_not_seen_yet_may_pass(self, bench: Bench, code: int) -> None:
         bench.write_input()
         bench.fake.script(status("upload_url" if code == 200 else "preprocess", code, body="html"))
-        assert isinstance(bench.backend.upload(bench.work), Full)
+        assert isinstance(bench.send(), Full)
 
     def test_a_rotated_key_is_read_again(self, bench: Bench) -> None:
         bench.upload()
         bench.fake.rotate_keys([OTHER_KEY])
         bench.secrets.text = json.dumps({"api_key": OTHER_KEY})
-        assert isinstance(bench.backend.upload(bench.work), Uploaded)
+        assert isinstance(bench.send(), Uploaded)
         assert bench.secrets.reads == 2
 
     def test_a_key_that_stays_refused_is_said_and_not_shown(self, bench: Bench) -> None:
         bench.write_input()
         bench.fake.rotate_keys([OTHER_KEY])
-        answer = bench.backend.upload(bench.work)
+        answer = bench.send()
         assert answer == Rejected("Together refused the upload (HTTP 401): the API key is not valid.")
         assert (bench.secrets.reads, bench.calls("upload_url")) == (2, 2)
 
@@ -156,7 +157,7 @@ class TestUpload:
     def test_a_secret_that_is_no_key_is_said(self, bench: Bench, secret: str) -> None:
         bench.write_input()
         bench.secrets.text = secret
-        answer = bench.backend.upload(bench.work)
+        answer = bench.send()
         assert isinstance(answer, Rejected)
         assert "api_key" in answer.reason
         assert not secret or secret not in answer.reason
@@ -165,17 +166,17 @@ class TestUpload:
     def test_a_secret_that_cannot_be_read(self, bench: Bench) -> None:
         bench.write_input()
         bench.secrets.failures = ["AccessDeniedException"]
-        answer = bench.backend.upload(bench.work)
+        answer = bench.send()
         assert isinstance(answer, Rejected)
         assert "AccessDeniedException" in answer.reason
         bench.secrets.failures = ["ThrottlingException"] * TRIES
-        assert isinstance(bench.backend.upload(bench.work), Full)
+        assert isinstance(bench.send(), Full)
 
     def test_input_above_the_limit_is_not_sent(self, bench: Bench) -> None:
         content = bench.write_input()
         small = replace(bench.backend, dialect=replace(TOGETHER, most_bytes=len(content) - 1))
-        assert isinstance(small.upload(bench.work), Rejected)
-        assert isinstance(bench.backend.upload(replace(bench.work, input_prefix="nothing/")), Rejected)
+        assert isinstance(small.upload(bench.work, bench.input), Rejected)
+        assert isinstance(bench.backend.upload(bench.work, []), Rejected)
         assert not bench.fake.ledger.counts
 
     def test_the_key_and_the_file_go_nowhere_unencrypted(self) -> None:
@@ -183,7 +184,7 @@ class TestUpload:
         transport, seen = scripted(httpx.Response(302, headers=headers))
         bench = Bench(transport=transport)
         bench.write_input()
-        assert isinstance(bench.backend.upload(bench.work), Full)
+        assert isinstance(bench.send(), Full)
         assert len(seen) == 1
 
     def test_storage_sees_no_key(self) -> None:
@@ -192,7 +193,7 @@ class TestUpload:
         transport, seen = scripted(*answers)
         bench = Bench(transport=transport)
         content = bench.write_input()
-        assert bench.backend.upload(bench.work) == Uploaded("file-1")
+        assert bench.send() == Uploaded("file-1")
         assert [request.headers.get("Authorization") for request in seen] == [f"Bearer {KEY}", None, f"Bearer {KEY}"]
         assert seen[1].headers["Content-Length"] == str(len(content))
         assert all(request.headers["User-Agent"].startswith("slacktide/") for request in seen)
@@ -272,6 +273,21 @@ class TestSubmit:
         assert isinstance(answer, Full)
         assert answer.wait_seconds is not None
         assert answer.wait_seconds < 10
+
+    def test_a_file_that_is_not_there_either_is_told_apart(self, bench: Bench) -> None:
+        work = bench.upload()
+        bench.fake.script([status("create", 404), status("get_file", 404)])
+        answer = bench.backend.submit(work)
+        assert isinstance(answer, Unseen)
+        assert (answer.wait_seconds, bench.calls("create")) == (SHORT_WAIT, 1)
+
+    @pytest.mark.parametrize(
+        "look", [status("get_file", 503), status("get_file", 200, body="html"), {"kind": "drop", "call": "get_file"}]
+    )
+    def test_a_look_that_does_not_say_so_is_none(self, bench: Bench, look: dict[str, Any]) -> None:
+        work = bench.upload()
+        bench.fake.script([status("create", 404), look])
+        assert isinstance(bench.backend.submit(work), Full)
 
     @pytest.mark.parametrize("code", [400, 402, 403, 413, 422])
     def test_a_refusal_is_rejected_in_our_words(self, bench: Bench, code: int) -> None:
@@ -448,8 +464,8 @@ class TestSecrets:
         for call in ("upload_url", "put", "create", "get_batch", "list_batches", "cancel", "content"):
             bench.fake.script({"kind": "status", "call": call, "status": 400, "message": "prompt-canary", "times": 1})
         other = replace(work, name="other")
-        bench.bucket.write(f"{work.input_prefix}{7:09d}-{7:09d}.jsonl", b"{}\n")
-        said += [bench.backend.upload(other), bench.backend.upload(other), bench.backend.submit(work), bench.backend.poll(work)]
+        bench.input.append(b"{}\n")
+        said += [bench.send(other), bench.send(other), bench.backend.submit(work), bench.backend.poll(work)]
         steps = (partial(bench.backend.find, work), partial(bench.backend.cancel, work), partial(bench.backend.fetch, work, bool))
         for step in steps:
             try:

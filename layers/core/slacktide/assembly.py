@@ -113,7 +113,7 @@ class Assembler:
         if batch.outcome is not None:
             return Loop(done=True)
         index = self._index(batch)
-        jobs = [job for job in self.records.jobs(batch_id) if job.state is JobState.SETTLED]
+        jobs = [job for job in self.records.counted_jobs(batch) if job.state is JobState.SETTLED]
         run = self._resume(batch, cursor)
         try:
             if not self._write_lines(batch, index, jobs, run, is_late):
@@ -134,11 +134,11 @@ class Assembler:
                 message = "Slacktide could not finish this batch; see the log of the state machine batch."
                 fields["failure"] = Failure(Code.INTERNAL_ERROR, message)
             batch = self.records.change_status(batch_id, BatchStatus.FINALIZING, now, **fields)
-        for job in self.records.jobs(batch_id):
+        for job in self.records.counted_jobs(batch):
             if not job.state.is_closed:
                 self.records.abandon_job(job, now, batch.deadline, "The batch ended before it did.")
         self.announcer.announce(batch)
-        self.announcer.publish_if_due(batch, self.records.jobs(batch_id), 0)
+        self.announcer.publish_if_due(batch, self.records.counted_jobs(batch), 0)
         return batch
 
     def _give_up_code(self, batch: Batch, now: int, *, gave_up: bool) -> Code | None:
@@ -241,7 +241,7 @@ class Assembler:
 
     def _receipt(self, batch: Batch, outcome: BatchStatus, settled: list[Job]) -> dict[str, object]:
         summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in settled}
-        return build_receipt(batch, outcome, self.records.jobs(batch.batch_id), summaries)
+        return build_receipt(batch, outcome, self.records.counted_jobs(batch), summaries)
 
 
 def _reader(batch: Batch, job: Job) -> Callable[[bytes], tuple[int, bytes]]:

@@ -81,6 +81,8 @@ class Batch(msgspec.Struct, frozen=True):
     completed: int = 0
     failed: int = 0
     round: int = 0
+    plan: int = 0  # the newest plan that was begun; a planner that was overtaken has an older number
+    plans: list[int] = []  # of each round the plan that was carried through, whose jobs count; 0: of a former version
     closed_jobs: int = 0  # when a round was last planned: once more are closed there may be lines to plan
     attempt: int = 1  # of the execution
     dropped_at: int | None = None  # when the input was written, by S3's clock
@@ -144,6 +146,10 @@ class Batch(msgspec.Struct, frozen=True):
         """Whether somebody asked for the end of this batch."""
         return any(change.status is BatchStatus.CANCELLING for change in self.history)
 
+    def has(self, job: "Job") -> bool:
+        """Whether a job counts: not one that was drafted by a plan that died, or that another has overtaken."""
+        return job.round <= self.round and job.plan == (self.plans[job.round - 1] if job.round <= len(self.plans) else 0)
+
     def reached(self, status: BatchStatus) -> int | None:
         """When the batch took a status; None if it never did."""
         return next((change.time for change in self.history if change.status is status), None)
@@ -172,6 +178,7 @@ class Job(msgspec.Struct, frozen=True):
     total: int
     created_at: int
     step: int = 0  # of the route, from 0
+    plan: int = 0  # of the batch, which made it
     fallback: str | None = None  # the backend that takes over what is undone at the cut-off
     rate: Rate | None = None  # what its work costs, as known when it was planned; None: planned by a version that did not note it
     state: JobState = JobState.PLANNED
@@ -180,6 +187,7 @@ class Job(msgspec.Struct, frozen=True):
     file_id: str | None = None  # of its input at the backend, where it is uploaded
     asks: int = 0  # raised with each change of what is known of its creation: of two who know the same, one may write
     asked_at: int | None = None  # its creation was about to be asked for, and what became of that is not known
+    unseen_at: int | None = None  # since when the backend has said, and nothing else, that it does not have the input
     is_watched: bool = False  # another job with its input may exist upstream, which is looked for and stopped
     upstream_id: str | None = None
     displaced: list[str] = []  # upstream jobs that ended without having run

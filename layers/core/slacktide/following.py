@@ -10,7 +10,7 @@ from slacktide.records import Records
 from slacktide.settings import Settings
 from slacktide.statuses import JobState
 from slacktide.steps import Progress, grow
-from slacktide.timetable import collecting_ends, fallback_begins, is_overdue, reserve_begins
+from slacktide.timetable import collecting_ends, fallback_begins, is_overdue, patience_ends, reserve_begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Follower:
         """Look at the jobs of a batch. Settled: each is closed, or the execution of one died and it is to be planned again."""
         batch = self.records.get_batch(batch_id)
         now = self.now()
-        jobs = [job for job in self.records.jobs(batch_id) if job.round <= batch.round]
+        jobs = self.records.counted_jobs(batch)
         for job in jobs:
             self.announcer.announce_job(batch, job)
         unsettled = self._abandon(batch, [job for job in jobs if not job.state.is_closed], now)
@@ -42,6 +42,7 @@ class Follower:
             longest=self.settings.wait_longest,
             ends=[
                 fallback_begins(batch, self.settings),
+                patience_ends(batch, self.settings),
                 reserve_begins(batch, self.settings),
                 collecting_ends(batch, self.settings),
             ],

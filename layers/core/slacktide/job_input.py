@@ -66,12 +66,16 @@ def _exceeds(cap: Cap, prompt: int, output: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """Writes the inputs of jobs, as objects of at most `most_lines` lines and, but for a longer line, `most_bytes`."""
+    """Writes the inputs of jobs, as objects of at most `most_lines` lines and, but for a longer line, `most_bytes`.
+
+    An input that is not to be kept is only counted, and cut: its backend gets it as it is read.
+    """
 
     bucket: Bucket
     records: Records
     most_lines: int
     most_bytes: int
+    is_kept: bool = True
 
     def write(self, batch: Batch, job: Job, model: Model, cap: Cap | None, *, clock: Clock, cursor: str | None) -> str:
         """Write the lines from the cursor on; answers the next cursor. Behind the last line the job's bounds are recorded."""
@@ -86,7 +90,7 @@ class JobInput:
                 continue
             text = request_line(job, line, body)
             if pending and (len(pending) >= self.most_lines or size + len(text) > self.most_bytes):
-                self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(pending))
+                self._write_object(job, numbers, pending)
                 pending, numbers, size = [], [], 0
                 if clock.is_late:
                     return meter.cursor(line)
@@ -121,7 +125,7 @@ class JobInput:
         return int(line), meter
 
     def _write_object(self, job: Job, numbers: list[int], texts: list[bytes]) -> None:
-        if texts:
+        if texts and self.is_kept:
             self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(texts))
 
     def _is_clear_from(self, job: Job, line: int) -> bool:
@@ -149,6 +153,7 @@ class JobInput:
             for number, (first, last, total) in enumerate(pieces, max(taken) + 1)
         ]
         fields = {"last": max(kept), "total": len(kept), "prompt_bound": meter.prompt, "output_bound": meter.output}
+        fields["asks"] = job.asks + 1  # an upload that is under way is of the whole: it does not count
         # Whoever has changed the job since it was read may have submitted it: then it stays as it is.
         self.records.cut_job(job, fields, others, when=Attr("last").eq(job.last) & Attr("asks").eq(job.asks))
         return WRITTEN

@@ -108,8 +108,9 @@ class BatchKeys:
         """A collected part with the users' custom_ids, made when somebody asks for it before the end."""
         return f"{self.prefix}parts/{job_id}-{number:06d}.jsonl"
 
-    def undone(self, round_number: int) -> str:
-        return f"{self.prefix}rounds/{round_number}/undone.bitmap"
+    def undone(self, round_number: int, plan: int) -> str:
+        """The lines of a round. Each plan has its own, so that one that was overtaken spoils nothing; 0: of a former version."""
+        return f"{self.prefix}rounds/{round_number}/undone{f'-{plan}' if plan else ''}.bitmap"
 
     def tail(self, name: str, size: int) -> str:
         return f"{self.prefix}assembly/{name}-{size:012d}.tail"

@@ -137,7 +137,7 @@ class Announcer:
         if batch.outcome is None:
             raise NotFoundError(f"{batch_id} has no manifest yet")
         # First what the user follows: once the status is final, nobody but sweep looks here again, and it only announces.
-        self.publish(msgspec.structs.replace(batch, status=batch.outcome), self.records.jobs(batch_id))
+        self.publish(msgspec.structs.replace(batch, status=batch.outcome), self.records.counted_jobs(batch))
         batch = self.records.change_status(batch_id, batch.outcome, self.now())
         self.announce(batch)
         return batch

@@ -65,7 +65,7 @@ class Planner:
             return Plan(has_jobs=False, jobs=[], wait_seconds=batch.begins_at - self.now(), is_held=True)
         if (place := self._place_in_queue(batch)) is not None:
             return self._hold_back(batch, place)
-        attached = [self._attach(job) for job in self._jobs(batch) if not job.state.is_closed]
+        attached = [self._attach(job) for job in self.records.counted_jobs(batch) if not job.state.is_closed]
         live = [job for job in attached if not job.state.is_closed]
         if all(is_overdue(batch, job, self.settings, self.now()) for job in live):
             # Jobs are read again: one that settled in between has left lines for the next round.
@@ -107,16 +107,12 @@ class Planner:
 
     def _add_round(self, batch: Batch, live: list[Job]) -> tuple[Batch, list[Job]]:
         """Plan the lines that are free; `live` jobs are past the cut-off and keep theirs."""
-        jobs = self._jobs(batch)
+        jobs = self.records.counted_jobs(batch)
         planned = self._next_round(batch, jobs)
         closed = sum(job.state.is_closed for job in jobs)
         if live and closed != batch.closed_jobs:
             batch = self.records.update_batch(batch.batch_id, closed_jobs=closed)
         return batch, live + planned
-
-    def _jobs(self, batch: Batch) -> list[Job]:
-        """The jobs that count: those of a later round are drafts of a plan that died."""
-        return [job for job in self.records.jobs(batch.batch_id) if job.round <= batch.round]
 
     def _attach(self, job: Job) -> Job:
         """Give a job whose execution died a new one, under the same job id; one whose execution lives stays with it."""
@@ -142,19 +138,15 @@ class Planner:
             lines |= free
             planned += self._make_jobs(batch, group, step, free, len(planned))
         if planned:
-            self.bucket.write(batch.keys.undone(batch.round + 1), bytes(lines), "application/octet-stream")
+            # By the number of its plan a planner that hangs meanwhile can neither replace these jobs nor let its own count.
+            self.records.begin_plan(batch)
+            plan = batch.plan + 1
+            self.bucket.write(batch.keys.undone(batch.round + 1, plan), bytes(lines), "application/octet-stream")
             for job in planned:
                 self.records.put_job(job)
-            self._drop_drafts(batch, {job.job_id for job in planned})
             # Only now do the jobs count: a plan that died half way is made again, over its drafts.
-            self.records.update_batch(batch.batch_id, when=Attr("round").eq(batch.round), round=batch.round + 1)
+            self.records.count_plan(batch, plan)
         return planned
-
-    def _drop_drafts(self, batch: Batch, planned: set[str]) -> None:
-        """Remove what a plan that died has drafted and this one does not have: later, or with other jobs closed, it differs."""
-        for job in self.records.jobs(batch.batch_id):
-            if job.round > batch.round and job.job_id not in planned:
-                self.records.drop_draft(job)
 
     def _most_rounds(self, batch: Batch) -> int:
         return batch.options.max_rounds or self.settings.max_rounds
@@ -196,6 +188,7 @@ class Planner:
                 total=total,
                 created_at=self.now(),
                 step=step.number,
+                plan=batch.plan + 1,
                 fallback=None if is_last else find_fallback(step.route, step.number),
                 rate=self._rate(step),
             )

@@ -28,6 +28,8 @@ def work_of(job: Job, upstream_id: str | None = None) -> Work:
         upstream_id=upstream_id or job.upstream_id,
         file_id=job.file_id,
         requests=job.total,
+        first=job.first,
+        last=job.last,
     )
 
 

@@ -125,6 +125,20 @@ class Records:
         condition = Attr("pk").exists() if when is None else Attr("pk").exists() & when
         return update(self.table, _batch_key(batch_id), Batch, condition, fields)
 
+    def begin_plan(self, batch: Batch) -> None:
+        """Take the next number for a plan of the next round. Raises ConflictError where another planner has."""
+        number = Attr("plan").eq(batch.plan)
+        if not batch.plan:  # a batch of a former version has none
+            number |= Attr("plan").not_exists()
+        self.update_batch(batch.batch_id, when=Attr("round").eq(batch.round) & number, plan=batch.plan + 1)
+
+    def count_plan(self, batch: Batch, plan: int) -> None:
+        """Let the jobs of a plan count. Raises ConflictError where a newer one was begun, or the batch is being assembled."""
+        is_newest = Attr("round").eq(batch.round) & Attr("plan").eq(plan)
+        is_open = Attr("status").is_in([str(status) for status in sources(BatchStatus.CANCELLING) - {BatchStatus.FINALIZING}])
+        plans = batch.plans + [0] * (batch.round - len(batch.plans))
+        self.update_batch(batch.batch_id, when=is_newest & is_open, round=batch.round + 1, plans=[*plans, plan])
+
     def change_status(self, batch_id: str, target: BatchStatus, now: int, **fields: object) -> Batch:
         """Take a batch along an edge to `target`, with further fields in the same write.
 
@@ -174,20 +188,17 @@ class Records:
     # Jobs
 
     def put_job(self, job: Job) -> None:
-        """Write a planned job, over an earlier draft of the same plan. Raises ConflictError where that is under way."""
+        """Write a planned job, over the draft of an earlier plan. Raises ConflictError where there is more than such a draft."""
         is_draft = Attr("state").eq(str(JobState.PLANNED)) & Attr("attempt").eq(1) & Attr("asks").eq(0)
+        is_older = Attr("plan").not_exists() | Attr("plan").lte(job.plan)  # the same: boto3 has sent it again
         try:
             self.table.put_item(
                 Item=_job_key(job.batch_id, job.job_id) | to_item(job),
-                ConditionExpression=Attr("pk").not_exists() | is_draft,
+                ConditionExpression=Attr("pk").not_exists() | is_draft & is_older,
             )
         except ClientError as error:
             only_failed_condition(error)
-            raise ConflictError(f"{job.job_id} of {job.batch_id} is under way already") from error
-
-    def drop_draft(self, job: Job) -> None:
-        """Remove a job that was drafted and never counted."""
-        self.table.delete_item(Key=_job_key(job.batch_id, job.job_id))
+            raise ConflictError(f"{job.job_id} of {job.batch_id} is under way already, or of a newer plan") from error
 
     def get_job(self, batch_id: str, job_id: str) -> Job:
         """A job as it is now. Raises NotFoundError."""
@@ -197,10 +208,14 @@ class Records:
         return from_item(item, Job)
 
     def jobs(self, batch_id: str) -> list[Job]:
-        """All jobs of a batch, by round and number."""
+        """All jobs of a batch, by round and number; drafts too."""
         condition = Key("pk").eq(batch_id) & Key("sk").begins_with("job#")
         jobs = [from_item(item, Job) for item in query(self.table, None, condition)]
         return sorted(jobs, key=lambda job: (job.round, int(job.job_id.partition("-j")[2])))
+
+    def counted_jobs(self, batch: Batch) -> list[Job]:
+        """The jobs of a batch that count, by round and number."""
+        return [job for job in self.jobs(batch.batch_id) if batch.has(job)]
 
     def update_job(self, job: Job, *, when: ConditionBase | None = None, **fields: object) -> Job:
         """Set fields of a job that is not closed. Raises ConflictError where it is, or where `when` does not hold."""

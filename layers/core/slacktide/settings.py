@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True):
     window_longest: Seconds = 604_800
     assembly_reserve: Seconds = 900
     wait_first: Annotated[int, Meta(ge=1)] = 15
-    wait_longest: Annotated[int, Meta(ge=1)] = 300
+    wait_longest: Annotated[int, Meta(ge=1)] = 360
     progress_interval: Seconds = 60
     settle_window: Seconds = 300  # how long a job whose creation has an unknown outcome is looked for before another is created
     fallback_time: Seconds = 7_200  # before the reserve: from then on the last backend of a route does what others left undone

@@ -1,14 +1,14 @@
 """Submit: a job's input is written, brought to its backend, and the job is created there, once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 
-from slacktide.backends.protocol import Backend, Full, Rejected, Submitted, Unknown, Uploaded
-from slacktide.batch import Batch, Job, Waiting
+from slacktide.backends.protocol import Backend, Full, Rejected, Submitted, Unknown, Unseen, Uploaded
+from slacktide.batch import Batch, Job, LineIndex, Waiting
 from slacktide.bucket import Bucket
 from slacktide.clock import Clock
 from slacktide.codes import Code
@@ -19,10 +19,13 @@ from slacktide.models import Model
 from slacktide.quotas import Granted, Quotas, Refused, Waits
 from slacktide.reconciliation import Reconciler, work_of
 from slacktide.records import Records
+from slacktide.request_lines import request_line
 from slacktide.settings import Settings
 from slacktide.statuses import JobState
 from slacktide.steps import Submission
+from slacktide.stored_lines import group_lines
 from slacktide.timetable import is_over, next_wait
+from slacktide.undone import lines_of_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,11 @@ class Submitter:
     def _prepare(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission | None:
         """Write the job's input, then reserve what it needs; None when it may be submitted."""
         cap = None if job.submission else self.quotas.cap(batch, job)  # what may exist upstream is not cut
+        is_kept = not self.backends[job.backend].proves_by_listing  # a hosted one is sent as it is read
         # Once its bounds are recorded an input is never written again: a limit may have changed since, and so where it is cut.
-        if job.prompt_bound is None and (cap is not None or cursor != WRITTEN):
+        if job.prompt_bound is None and (cap is not None or (is_kept and cursor != WRITTEN)):
             limits = self.backends[job.backend].limits
-            writer = JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes)
+            writer = JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes, is_kept=is_kept)
             cursor = writer.write(batch, job, self._model(batch, job), cap, clock=clock, cursor=cursor)
             return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
         return None if job.submission else self._reserve(batch, job, clock.now(), wait_seconds)
@@ -93,9 +97,17 @@ class Submitter:
             raise ModelTableError(f"the model table of {batch.batch_id} does not have the model of {job.job_id}")
         return model
 
+    def _requests(self, batch: Batch, job: Job) -> Iterator[bytes]:
+        """The job's requests, as they go to the backend."""
+        lines = lines_of_job(self.bucket, batch, job)
+        index = self.bucket.read_json(batch.keys.index, LineIndex)
+        for line, body in group_lines(self.bucket, batch, index, job, job.first):
+            if line in lines:
+                yield request_line(job, line, body)
+
     def _upload(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
         """Bring the input to the backend and record its id there, by which the job will be found. The next invocation creates."""
-        match self.backends[job.backend].upload(work_of(job)):
+        match self.backends[job.backend].upload(work_of(job), self._requests(batch, job)):
             case Uploaded(file_id):
                 with suppress(ConflictError):  # another invocation was quicker: its upload counts
                     self.records.update_job(job, when=Attr("asks").eq(job.asks), asks=job.asks + 1, file_id=file_id)
@@ -126,10 +138,13 @@ class Submitter:
                 self._note_created(job, upstream_id, clock.now())
                 return self._submitted(wait_seconds)
             case Unknown(reason):
-                self.records.update_job(job, reason=reason)
+                self.records.update_job(job, reason=reason, unseen_at=None)
                 return self._unsettled(batch, job, clock.now(), wait_seconds)
             case Full(reason, after):
                 job = self._note_refused(job, reason, clock.now())
+                return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
+            case Unseen(reason, after):
+                job = self._note_unseen(job, reason, clock.now())
                 return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
             case Rejected(reason):
                 job = self._note_refused(job, reason, clock.now())
@@ -151,6 +166,7 @@ class Submitter:
                     state=JobState.RUNNING,
                     upstream_id=upstream_id,
                     submitted_at=now,
+                    unseen_at=None,
                     reason=None,
                     waiting=None,
                 )
@@ -159,10 +175,20 @@ class Submitter:
             else:
                 return
 
-    def _note_refused(self, job: Job, reason: str, now: int) -> Job:
+    def _note_refused(self, job: Job, reason: str, now: int, **changes: object) -> Job:
         """Record that it is known that nothing was created."""
-        changes = {"asks": job.asks + 1, "asked_at": None} | _waiting(job, reason, now)
-        return self.records.update_job(job, when=Attr("asks").eq(job.asks), **changes)
+        fields = {"asks": job.asks + 1, "asked_at": None, "unseen_at": None} | _waiting(job, reason, now)
+        return self.records.update_job(job, when=Attr("asks").eq(job.asks), **fields | changes)
+
+    def _note_unseen(self, job: Job, reason: str, now: int) -> Job:
+        """Record that the backend does not have the input; after a settle window of that and nothing else it is uploaded again.
+
+        Not where an earlier creation of it has an unknown outcome: that one is known by the file alone.
+        """
+        since = now if job.unseen_at is None else job.unseen_at
+        if job.is_watched or since + self.settings.settle_window > now:
+            return self._note_refused(job, reason, now, unseen_at=since)
+        return self._note_refused(job, reason, now, file_id=None, submission=job.submission + 1)
 
     def _settle(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
         """Find out what became of a creation whose outcome is unknown; only then, and after the settle window, ask again."""
@@ -189,7 +215,7 @@ class Submitter:
             case Submitted(upstream_id):
                 self._note_submitted(job, upstream_id, clock.now())
                 return self._submitted(wait_seconds)
-            case Full(reason, after):
+            case Full(reason, after) | Unseen(reason, after):
                 self.records.update_job(job, **_waiting(job, reason, clock.now()))
                 return self._wait_for_room(batch, job, clock.now(), wait_seconds, after)
             case Unknown(reason):  # to ask again under the same name is free

@@ -36,7 +36,12 @@ def is_over(batch: Batch, job: Job, settings: Settings, now: int) -> bool:
 
 def is_overdue(batch: Batch, job: Job, settings: Settings, now: int) -> bool:
     """Whether a job that gives way has had a settle window since the cut-off to end: the other lines go on without it."""
-    return job.fallback is not None and now >= fallback_begins(batch, settings) + settings.settle_window
+    return job.fallback is not None and now >= patience_ends(batch, settings)
+
+
+def patience_ends(batch: Batch, settings: Settings) -> int:
+    """When jobs that give way have had their time to end. Unix seconds."""
+    return fallback_begins(batch, settings) + settings.settle_window
 
 
 def next_wait(batch: Batch, job: Job, settings: Settings, now: int, wait_seconds: int, *, at_least: int = 0) -> int:

@@ -24,7 +24,8 @@ def tried_lines(bucket: Bucket, batch: Batch, group: str, jobs: list[Job], undon
     tried: list[tuple[int, Bitmap]] = []
     own = [job for job in jobs if job.group == group]
     for number in sorted({job.round for job in own}, reverse=True):
-        given = Bitmap(batch.total, bucket.read(batch.keys.undone(number)))
+        plan = max(job.plan for job in own if job.round == number)  # all jobs of a round are of one plan
+        given = Bitmap(batch.total, bucket.read(batch.keys.undone(number, plan)))
         had = rest & given  # all jobs of a group in a round are of one step, and have all its lines of that round
         step = max(job.step for job in own if job.round == number)
         # Jobs of a former version know no steps: each of their rounds was one.
@@ -37,5 +38,5 @@ def tried_lines(bucket: Bucket, batch: Batch, group: str, jobs: list[Job], undon
 def lines_of_job(bucket: Bucket, batch: Batch, job: Job) -> Bitmap:
     """The lines that were given to a job."""
     members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
-    undone = Bitmap(batch.total, bucket.read(batch.keys.undone(job.round)))
+    undone = Bitmap(batch.total, bucket.read(batch.keys.undone(job.round, job.plan)))
     return (members & undone).between(job.first, job.last)

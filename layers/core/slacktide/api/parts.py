@@ -54,7 +54,7 @@ class PartService:
         raise NoSuchThingError("There is no such part.")
 
     def _parts(self, batch: Batch) -> Iterator[tuple[FinishedPart, Part]]:
-        for job in self.records.jobs(batch.batch_id):
+        for job in self.records.counted_jobs(batch):
             if job.state is JobState.SETTLED and job.completed:
                 summary = self.bucket.read_json(job.keys.summary, Summary)
                 yield from ((_view(job, number, part), part) for number, part in enumerate(summary.parts, 1))

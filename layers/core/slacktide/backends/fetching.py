@@ -18,11 +18,12 @@ from slacktide.backends.upstream import ASK, BLOCK, Upstream
 from slacktide.bucket import Bucket
 from slacktide.errors import BackendError
 from slacktide.ids import parse_request_id
-from slacktide.keys import line_range, object_name
+from slacktide.keys import object_name
 from slacktide.log import logger
 
 OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000
-GONE_AFTER = 1_800  # seconds of 404, until results count as gone
+GONE_AFTER = 1_800  # seconds of 404 and nothing else, until results count as gone
+GONE_LOOKS = 4  # at least: so many looks in a row, since nobody may have looked in between
 UNREADABLE = b'{"custom_id":""}\n'  # stands for a line that belongs to no request: Collection counts it, and its content is gone
 
 
@@ -30,6 +31,13 @@ class _Index(msgspec.Struct):
     """All objects of results: the last thing that is written, so that its presence says that they are there."""
 
     objects: list[ResultObject]
+
+
+class _Absence(msgspec.Struct):
+    """A file of results that is not there: since when (Unix seconds), and how many looks in a row have said so; 0: none."""
+
+    since: float
+    looks: int
 
 
 class _Head(msgspec.Struct):
@@ -68,7 +76,11 @@ class Fetch:
         """True when the results are in the bucket; False: go on in another invocation. Raises BackendError."""
         if _is_there(self.bucket, self.work.output_prefix):
             return True
-        job = read_job()
+        try:
+            job = read_job()
+        except BackendError:
+            self._note_answer("output", "error")
+            raise
         files = {"output": job.output_file_id, "error": job.error_file_id} if job else {}
         with tempfile.TemporaryFile() as spool:
             for kind, file_id in files.items():
@@ -83,12 +95,17 @@ class Fetch:
         content = f"/files/{file_id}/content"
         download = Download(self.upstream, self.bucket, content, prefix, spool, self._listed_size(file_id))
         try:
-            return download.run(self.is_late)
+            is_whole = download.run(self.is_late)
         except NotThereError:
             if not self._is_gone(kind):
                 raise
             logger.warning("upstream_results_gone", backend=self.upstream.name, file=kind)
             return True
+        except BackendError:
+            self._note_answer(kind)
+            raise
+        self._note_answer(kind)
+        return is_whole
 
     def _listed_size(self, file_id: str) -> int | None:
         """What the upstream says of the file's size apart from its content; None when it says nothing."""
@@ -102,17 +119,28 @@ class Fetch:
 
     def _is_gone(self, kind: str) -> bool:
         """Whether a file that the batch names has not been there for long: then its lines are free for another backend."""
-        key = f"{self.work.output_prefix}missing/{kind}.json"
-        now = self.now()
-        if not any(True for _ in self.bucket.list(key)):
-            self.bucket.write_json(key, now)
-            return False
-        return now - self.bucket.read_json(key, float) >= GONE_AFTER
+        now, before = self.now(), self._absence(kind)
+        absence = _Absence(before.since if before.looks else now, before.looks + 1)
+        self.bucket.write_json(self._absence_key(kind), absence)
+        return absence.looks >= GONE_LOOKS and now - absence.since >= GONE_AFTER
+
+    def _note_answer(self, *kinds: str) -> None:
+        """Anything but a 404, an outage too, says that a file may be there: what was counted up to then proves nothing."""
+        for kind in kinds:
+            if self._absence(kind).looks:
+                self.bucket.write_json(self._absence_key(kind), _Absence(0, 0))
+
+    def _absence(self, kind: str) -> _Absence:
+        key = self._absence_key(kind)
+        is_noted = any(True for _ in self.bucket.list(key))
+        return self.bucket.read_json(key, _Absence) if is_noted else _Absence(0, 0)
+
+    def _absence_key(self, kind: str) -> str:
+        return f"{self.work.output_prefix}absent/{kind}.json"
 
     def _write_sorted(self, spool: IO[bytes]) -> Iterator[ResultObject]:
         """The lines of the spool as objects of bounded size; all lines of one request are in one object, as they came in."""
-        first, last = self._range()
-        placed = sorted(place_lines(spool, first, last))
+        placed = sorted(place_lines(spool, self.work.first, self.work.last))
         start = 0
         while start < len(placed):
             end, size = start, 0
@@ -132,11 +160,6 @@ class Fetch:
         content = b"".join(_line_at(spool, offset, length) for _, offset, length in placed)
         self.bucket.write(key, content)
         return ResultObject(key, len(content), first, last)
-
-    def _range(self) -> tuple[int, int]:
-        """The first and the last line of the job, by the names of its input objects."""
-        ranges = [lines for key, _ in self.bucket.list(self.work.input_prefix) if (lines := line_range(key))]
-        return (min(first for first, _ in ranges), max(last for _, last in ranges)) if ranges else (1, 1)
 
 
 def place_lines(spool: IO[bytes], first: int, last: int) -> Iterator[tuple[int, int, int]]:

@@ -5,7 +5,7 @@ after an unknown outcome asks `find` until the settle window is over (docs/archi
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from slacktide.backends.dialects import Dialect, UpstreamJob, read_job, read_page
@@ -22,6 +22,7 @@ from slacktide.backends.protocol import (
     Running,
     Submitted,
     Unknown,
+    Unseen,
     Uploaded,
     Work,
 )
@@ -32,7 +33,7 @@ from slacktide.errors import ApiKeyError, BackendError, NoAnswerError, NotSentEr
 from slacktide.models import Model
 from slacktide.statuses import BatchStatus
 
-OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000  # of the input in our own bucket; the upload joins them
+OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000  # of objects of input; there are none here
 MOST_PAGES = 1_000  # of the list of batches, 100 on each
 # A refusal that leaves open whether there is a job: a gateway's time-out, and "conflict", which can mean that it exists already.
 _UNCLEAR = frozenset({408, 409})
@@ -70,9 +71,9 @@ class HostedBatches:
         upstream = model.upstream(self.dialect.name)
         return upstream.id if upstream and upstream.batchable and self.upstream.key.arn else None
 
-    def upload(self, work: Work) -> Uploaded | Full | Rejected:
+    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded | Full | Rejected:
         """Bring the input there as one file."""
-        with spool(self.bucket, work.input_prefix) as content:
+        with spool(lines) as content:
             if not 0 < content.size <= self.dialect.most_bytes:
                 return Rejected(f"The job's input has {content.size} bytes; {self._title} takes up to {self.dialect.most_bytes}.")
             try:
@@ -82,7 +83,7 @@ class HostedBatches:
             except BackendError as error:
                 return Full(str(error))
 
-    def submit(self, work: Work) -> Submitted | Full | Rejected | Unknown:
+    def submit(self, work: Work) -> Submitted | Full | Unseen | Rejected | Unknown:
         """Create the batch by one POST."""
         if work.file_id is None:
             raise BackendError("a job without uploaded input cannot be created")
@@ -95,6 +96,8 @@ class HostedBatches:
             return Full(str(error))
         except NoAnswerError as error:
             return Unknown(str(error))
+        if answer.status == 404:
+            return self._unseen(work.file_id)
         return self._created(answer) if answer.is_good else self._refused(answer)
 
     def find(self, work: Work) -> list[Found]:
@@ -163,11 +166,19 @@ class HostedBatches:
         status = answer.status
         if not 400 <= status < 500 or status in _UNCLEAR:
             return Unknown(f"{self._title} answered the create with HTTP {status}.")
-        if status == 404:
-            return Full(f"{self._title} does not see the uploaded file yet.", SHORT_WAIT)
         if answer.may_pass:
             return Full(f"{self._title} takes no job now (HTTP {status}).", answer.wait_seconds)
         return Rejected(f"{self._title} refused the job (HTTP {status}){REASONS.get(status, '.')}")
+
+    def _unseen(self, file_id: str) -> Full | Unseen:
+        """A create answered 404: the file is not seen yet, or not there any more, which a look at the file itself tells."""
+        try:
+            known = self.upstream.call("GET", f"/files/{file_id}", "look at file", ASK)
+        except BackendError:
+            return Full(f"{self._title} does not see the uploaded file yet.", SHORT_WAIT)
+        if known.status in {404, 410}:
+            return Unseen(f"{self._title} does not have the uploaded file.", SHORT_WAIT)
+        return Full(f"{self._title} does not see the uploaded file yet.", SHORT_WAIT)
 
     def _list(self) -> Iterator[UpstreamJob]:
         """All batches. Raises BackendError when the list is not had whole: an incomplete one would be a wrong proof."""

@@ -1,6 +1,7 @@
 """What a backend must do, and the values in which it answers: expected outcomes are values, exceptions are crashes."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One job as a backend sees it: a name that is used once ever, a model, and two prefixes in the bucket."""
+    """One job as a backend sees it: a name that is used once ever, a model, and two prefixes in the bucket.
+
+    Its requests are of lines from `first` to `last`. `input_prefix` is empty where its input is uploaded.
+    """
 
     name: str
     model: str
@@ -29,6 +33,8 @@ class Work:
     upstream_id: str | None = None
     file_id: str | None = None  # what `upload` answered, as it is recorded on the job
     requests: int = 0
+    first: int = 1
+    last: int = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,14 @@ class Submitted:
 @dataclass(frozen=True, slots=True)
 class Full:
     """Nothing was created; try again later, after `wait_seconds` where a time was named. The reason is in our own words."""
+
+    reason: str
+    wait_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Nothing was created: the backend does not have the job's input (now). One such answer is no proof that it is gone."""
 
     reason: str
     wait_seconds: int | None = None
@@ -134,11 +148,13 @@ class Backend(Protocol):
         """The backend's own id of a model; None when it cannot run it here."""
         ...
 
-    def upload(self, work: Work) -> Uploaded | Full | Rejected:
-        """Bring the job's input to where the backend reads it; the id is then recorded, and is `work.file_id` from there on."""
+    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded | Full | Rejected:
+        """Bring the job's input, lines with their line feeds, to the backend; the id is then recorded, and is `work.file_id` from
+        there on. Of those alone that prove by listing: the others read it from the bucket.
+        """
         ...
 
-    def submit(self, work: Work) -> Submitted | Full | Rejected | Unknown:
+    def submit(self, work: Work) -> Submitted | Full | Unseen | Rejected | Unknown:
         """Create the job of `work.file_id`, by one request that is never repeated here."""
         ...
 

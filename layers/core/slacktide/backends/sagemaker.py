@@ -5,7 +5,7 @@ it the idempotency key; one failed record loses its object's output, so objects 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,7 @@ class SageMaker:
             return None
         return None if is_too_big(model, self.settings.instance_type) else upstream.id
 
-    def upload(self, work: Work) -> Uploaded:  # noqa: ARG002 - part of the protocol
+    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded:  # noqa: ARG002 - part of the protocol
         """Nothing to do: a transform job reads the bucket."""
         return Uploaded("")
 

@@ -1,9 +1,9 @@
-"""Upload of a job's input: the objects in the bucket, one behind the other, as one file of the upstream."""
+"""Upload of a job's input as one file of the upstream."""
 
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -13,7 +13,6 @@ import httpx
 from slacktide.backends.dialects import Dialect, UploadWay, usable_id
 from slacktide.backends.protocol import Full, Rejected, Uploaded
 from slacktide.backends.upstream import BLOCK, SILENCE_SECONDS, TRIES, Answer, Patience, Upstream
-from slacktide.bucket import Bucket
 
 UPLOAD_SECONDS = 240  # for the bytes of one file, with all tries
 TRANSFER = Patience(TRIES, UPLOAD_SECONDS, SILENCE_SECONDS)
@@ -57,14 +56,13 @@ class Spool:
 
 
 @contextmanager
-def spool(bucket: Bucket, prefix: str) -> Generator[Spool]:
-    """The objects below `prefix`, in the order of their names, which is that of lines."""
+def spool(lines: Iterable[bytes]) -> Generator[Spool]:
+    """Lines with their line feeds, one behind the other."""
     digest = hashlib.sha256()
     with tempfile.TemporaryFile() as file:
-        for key, _ in bucket.list(prefix):
-            for block in bucket.stream(key):
-                digest.update(block)
-                file.write(block)
+        for line in lines:
+            digest.update(line)
+            file.write(line)
         size = file.tell()
         file.flush()
         yield Spool(file, size, digest.hexdigest())
