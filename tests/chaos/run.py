@@ -71,7 +71,8 @@ def models_of_both() -> ModelTable:
 
 
 def _add_openai(model: Model) -> Model:
-    upstreams = msgspec.structs.replace(model.backends, openai=ModelUpstream(f"o/{model.id}"))
+    terms = model.backends.together.terms if model.backends.together else []  # without prices no budget could be kept there
+    upstreams = msgspec.structs.replace(model.backends, openai=ModelUpstream(f"o/{model.id}", terms=terms))
     route = ["openai", "together", "sagemaker"] if model.id == FIRST_ELSEWHERE else model.route
     return msgspec.structs.replace(model, backends=upstreams, route=route)
 

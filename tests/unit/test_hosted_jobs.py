@@ -210,7 +210,6 @@ class TestSubmit:
 
     def test_of_two_invocations_that_read_the_same_one_asks(self, world: World, batch_id: str) -> None:
         submit(world, batch_id, None)
-        submit(world, batch_id)
         submitter = Submitter(world.bucket, world.records, world.backends, world.tables, world.quotas, world.settings)
         batch, read = world.records.get_batch(batch_id), job(world, batch_id)
         for _ in range(2):

@@ -251,15 +251,15 @@ class TestSizes:
         assert "more than the 370 that its model may have at together" in (jobs(world)[0].reason or "")
 
     def test_a_cursor_of_a_former_version_begins_anew(self) -> None:
-        world = hosted(Pool(tokens=20 * LINE))
-        world.hosted.limits = Limits(object_lines=2, object_bytes=10**6)
-        drop(world, lines(6), "a.jsonl")
-        batch_id = world.batches()[0].batch_id
-        world.planner.plan(batch_id)
         for cursor in ("3", "written"):
+            world = hosted(Pool(tokens=20 * LINE))
+            world.hosted.limits = Limits(object_lines=2, object_bytes=10**6)
+            drop(world, lines(6), "a.jsonl")
+            batch_id = world.batches()[0].batch_id
+            world.planner.plan(batch_id)
             answer = world.jobs.submit(batch_id, "r1-j1", clock=world.invocation_clock, cursor=cursor, wait_seconds=0)
-        assert answer.cursor == "written"
-        assert jobs(world)[0].prompt_bound == 6 * BOUND
+            assert answer.cursor == "written"
+            assert jobs(world)[0].prompt_bound == 6 * BOUND
 
 
 class TestBudgets:

@@ -55,9 +55,10 @@ class Submitter:
         if is_over(batch, job, self.settings, now):
             return self._reject(job, batch, job.reason or "The time was over before the job was submitted.", now)
         if job.file_id is None:
-            unready = self._prepare(batch, job, clock, cursor, wait_seconds)
-            if unready is not None:
-                return unready
+            prepared = self._prepare(batch, job, clock, cursor, wait_seconds)
+            if isinstance(prepared, Submission):
+                return prepared
+            job = prepared
         if not self.backends[job.backend].proves_by_listing:
             return self._create_by_name(batch, job, clock, wait_seconds)
         if job.is_watched:  # one that nobody found in its time may have come up since
@@ -68,8 +69,8 @@ class Submitter:
 
     # The input, and room for it
 
-    def _prepare(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission | None:
-        """Write the job's input, then reserve what it needs; None when it may be submitted."""
+    def _prepare(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission | Job:
+        """Write the job's input, then reserve what it needs; answers the job as it is then, when it may be submitted."""
         cap = None if job.submission else self.quotas.cap(batch, job)  # what may exist upstream is not cut
         is_kept = not self.backends[job.backend].proves_by_listing  # a hosted one is sent as it is read
         # Once its bounds are recorded an input is never written again: a limit may have changed since, and so where it is cut.
@@ -77,13 +78,15 @@ class Submitter:
             limits = self.backends[job.backend].limits
             writer = JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes, is_kept=is_kept)
             cursor = writer.write(batch, job, self._model(batch, job), cap, clock=clock, cursor=cursor)
-            return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
-        return None if job.submission else self._reserve(batch, job, clock.now(), wait_seconds)
+            if is_kept or cursor != WRITTEN:
+                return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
+            job = self.records.get_job(job.batch_id, job.job_id)
+        return job if job.submission else self._reserve(batch, job, clock.now(), wait_seconds)
 
-    def _reserve(self, batch: Batch, job: Job, now: int, wait_seconds: int) -> Submission | None:
+    def _reserve(self, batch: Batch, job: Job, now: int, wait_seconds: int) -> Submission | Job:
         match self.quotas.ask(batch, job, now):
             case Granted():
-                return None
+                return job
             case Waits(reason, place):
                 job = self.records.update_job(job, **_waiting(job, reason, now, place))
                 return self._wait_for_room(batch, job, now, wait_seconds, None)
