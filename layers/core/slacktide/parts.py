@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Numbers
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -24,15 +23,13 @@ NEVER = sys.maxsize  # behind every line
 
 @dataclass(slots=True)
 class PartWriter:
-    """Gathers lines and writes them as objects; `key` names the object of a 1-based number."""
+    """Gathers lines and writes them as objects; `key` names the object of a 1-based number, `write` takes it and the bytes."""
 
-    bucket: Bucket
+    write: Callable[[str, bytes], object]
     key: Callable[[int], str]
     parts: list[Part] = field(default_factory=list)
     lines: int = 0
-    _buffer: BytesIO = field(
-        default_factory=BytesIO
-    )  # written over part by part: memory that is given back costs its page faults
+    _texts: list[bytes] = field(default_factory=list[bytes])
     _pending: int = 0  # lines
     _bytes: int = 0
     _first: int = 0
@@ -51,7 +48,8 @@ class PartWriter:
         """Append lines, each with its line feed, given their numbers; they stay in one object."""
         if not self._pending:
             self._first = numbers[0]
-        self._bytes += self._buffer.write(text)
+        self._texts.append(text)
+        self._bytes += len(text)
         self._pending += len(numbers)
         self.lines += len(numbers)
         self._last = numbers[-1]
@@ -63,10 +61,10 @@ class PartWriter:
         if not self._pending:
             return
         key = self.key(len(self.parts) + 1)
-        self._buffer.truncate(self._bytes)
-        self.bucket.write(key, self._buffer.getvalue())
+        data = b"".join(self._texts)
+        self._texts.clear()
+        self.write(key, data)
         self.parts.append(Part(key, self._first, self._last, self._bytes))
-        self._buffer.seek(0)
         self._pending = self._bytes = 0
 
     def close(self) -> list[Part]:
