@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Numbers
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -15,7 +16,7 @@ from slacktide.reading import Window
 Entry = TypeVar("Entry")
 
 PART_LINES = 10_000
-PART_BYTES = 8_000_000
+PART_BYTES = 4_000_000
 MERGE_BYTES = 32 << 20  # read ahead by all open parts of a merge together
 SMALLEST_RANGE, LARGEST_RANGE = 1 << 18, 4 << 20
 NEVER = sys.maxsize  # behind every line
@@ -23,13 +24,18 @@ NEVER = sys.maxsize  # behind every line
 
 @dataclass(slots=True)
 class PartWriter:
-    """Gathers lines and writes them as objects; `key` names the object of a 1-based number, `write` takes it and the bytes."""
+    """Gathers lines and writes them as objects; `key` names the object of a 1-based number, `write` takes it and the bytes.
+
+    Two buffers are filled in turn, and written over: one that is given back costs its page faults, and what is left of it
+    between other things costs memory. `write` may keep the bytes; those that it still has when their turn comes are copied.
+    """
 
     write: Callable[[str, bytes], object]
     key: Callable[[int], str]
     parts: list[Part] = field(default_factory=list)
     lines: int = 0
-    _texts: list[bytes] = field(default_factory=list[bytes])
+    _buffer: BytesIO = field(default_factory=BytesIO)
+    _other: BytesIO = field(default_factory=BytesIO)
     _pending: int = 0  # lines
     _bytes: int = 0
     _first: int = 0
@@ -48,8 +54,7 @@ class PartWriter:
         """Append lines, each with its line feed, given their numbers; they stay in one object."""
         if not self._pending:
             self._first = numbers[0]
-        self._texts.append(text)
-        self._bytes += len(text)
+        self._bytes += self._buffer.write(text)
         self._pending += len(numbers)
         self.lines += len(numbers)
         self._last = numbers[-1]
@@ -61,10 +66,11 @@ class PartWriter:
         if not self._pending:
             return
         key = self.key(len(self.parts) + 1)
-        data = b"".join(self._texts)
-        self._texts.clear()
-        self.write(key, data)
+        self._buffer.truncate(self._bytes)
+        self.write(key, self._buffer.getvalue())
         self.parts.append(Part(key, self._first, self._last, self._bytes))
+        self._buffer, self._other = self._other, self._buffer
+        self._buffer.seek(0)
         self._pending = self._bytes = 0
 
     def close(self) -> list[Part]:
