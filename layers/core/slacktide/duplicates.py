@@ -37,6 +37,11 @@ class CustomIds:
             waiting.clear()
         self._noted = 0
 
+    def _take_buckets(self) -> "Iterator[array[int]]":
+        """The buckets one after the other, each no longer kept: lines that are found below take its place in memory."""
+        while self._buckets:
+            yield self._buckets.pop()
+
     def repeated(self, read_ids: Callable[[], Iterable[tuple[int, str | None]]]) -> Iterator[tuple[int, int]]:
         """Lines whose id an earlier line has, each with the first line of that id, in line order.
 
@@ -44,7 +49,7 @@ class CustomIds:
         only if hashes are equal, and again for every `MOST_AT_ONCE` hashes that are, so that memory stays flat.
         """
         self._pack()
-        groups = _gather(map(_twice, self._buckets))
+        groups = _gather(map(_twice, self._take_buckets()))
         first, second = next(groups, set[int]()), next(groups, None)
         if second is None:
             return _compare(first, read_ids()) if first else iter(())

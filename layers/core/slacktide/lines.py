@@ -6,6 +6,7 @@ from io import BytesIO
 from operator import itemgetter
 
 LONGEST_LINE = 10_000_000  # bytes; the hosted side's limit for one request
+MOST_LINES = 100_000_000  # of a file: at 12 bytes each, what fits the function that reads it, with room to spare
 ENOUGH_LINES, ENOUGH_BYTES = 128, 1 << 18  # of a chunk
 BOM = b"\xef\xbb\xbf"
 SPARE = len(BOM) + len(b"\r\n")  # what may stand around the content
@@ -90,8 +91,9 @@ def _cut_long(chunk: Chunk, longest: int) -> Iterator[Chunk | Line]:
 
 
 def _blank_chunk(number: int, count: int) -> Iterator[Chunk]:
-    if count:
-        yield Chunk(number, [b"\n"] * count)
+    """Blank lines, few at a time: they may be as many as a file has bytes."""
+    for first in range(0, count, ENOUGH_LINES):
+        yield Chunk(number + first, [b"\n"] * min(ENOUGH_LINES, count - first))
 
 
 def _gather(split: Iterable[list[bytes] | int], longest: int) -> Iterator[list[bytes] | int]:
