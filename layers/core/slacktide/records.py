@@ -5,21 +5,19 @@ Indexes: `gsi1` (owner, created), `gsi2` (open work: status, deadline), `gsi3` (
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import msgspec
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
 
 from slacktide.batch import Batch, Job, ObjectRef, StatusChange
-from slacktide.bucket import error_code
 from slacktide.errors import ConflictError, LeaseHeldError, NotFoundError, TransitionError
+from slacktide.items import from_item, only_failed_condition, query, to_item, update
 from slacktide.statuses import EDGES, BatchStatus, JobState, sources
 
-T = TypeVar("T")
 OPEN = "open"  # gsi2: batches that have not ended or whose events have not all been sent
 ABANDONED = "abandoned"  # gsi2: jobs that may still run upstream though nothing waits for them
 _CREATED = "%012d"  # so that times sort as text
@@ -51,9 +49,9 @@ class Records:
         key = _guard_key(source)
         claim = Guard(batch_id=batch_id, state="claimed", lease_until=now + lease, lease_owner=invocation)
         try:
-            self.table.put_item(Item=key | _to_item(claim), ConditionExpression=Attr("pk").not_exists())
+            self.table.put_item(Item=key | to_item(claim), ConditionExpression=Attr("pk").not_exists())
         except ClientError as error:
-            _only_failed_condition(error)
+            only_failed_condition(error)
             return self._take_over(key, invocation=invocation, now=now, lease=lease)
         return claim
 
@@ -76,12 +74,12 @@ class Records:
                 ExpressionAttributeValues={":zero": 0},
             )
         except ClientError as error:
-            _only_failed_condition(error)
+            only_failed_condition(error)
 
     def find_guard(self, source: ObjectRef) -> Guard | None:
         """The guard of an input version; None when nobody has claimed it."""
         item = self.table.get_item(Key=_guard_key(source), ConsistentRead=True).get("Item")
-        return _from_item(item, Guard) if item else None
+        return from_item(item, Guard) if item else None
 
     def _take_over(self, key: dict[str, str], *, invocation: str, now: int, lease: int) -> Guard:
         try:
@@ -93,22 +91,22 @@ class Records:
                 ReturnValues="ALL_NEW",
             )
         except ClientError as error:
-            _only_failed_condition(error)
-            guard = _from_item(self.table.get_item(Key=key, ConsistentRead=True)["Item"], Guard)
+            only_failed_condition(error)
+            guard = from_item(self.table.get_item(Key=key, ConsistentRead=True)["Item"], Guard)
             if guard.state == "started":
                 return guard
             raise LeaseHeldError(f"the input of {guard.batch_id}", guard.lease_until) from error
-        return _from_item(answer["Attributes"], Guard)
+        return from_item(answer["Attributes"], Guard)
 
     # Batches
 
     def create_batch(self, batch: Batch) -> Batch:
         """Write a new batch; where a former delivery wrote it already, that one is answered."""
-        item = _batch_key(batch.batch_id) | _to_item(batch) | _batch_indexes(batch)
+        item = _batch_key(batch.batch_id) | to_item(batch) | _batch_indexes(batch)
         try:
             self.table.put_item(Item=item, ConditionExpression=Attr("pk").not_exists())
         except ClientError as error:
-            _only_failed_condition(error)
+            only_failed_condition(error)
             return self.get_batch(batch.batch_id)
         return batch
 
@@ -117,12 +115,12 @@ class Records:
         item = self.table.get_item(Key=_batch_key(batch_id), ConsistentRead=True).get("Item")
         if item is None:
             raise NotFoundError(f"there is no batch {batch_id}")
-        return _from_item(item, Batch)
+        return from_item(item, Batch)
 
     def update_batch(self, batch_id: str, *, when: ConditionBase | None = None, **fields: object) -> Batch:
         """Set fields of a batch that are not its status. Raises ConflictError where the condition does not hold."""
         condition = Attr("pk").exists() if when is None else Attr("pk").exists() & when
-        return self._update(_batch_key(batch_id), Batch, condition, fields)
+        return update(self.table, _batch_key(batch_id), Batch, condition, fields)
 
     def change_status(self, batch_id: str, target: BatchStatus, now: int, **fields: object) -> Batch:
         """Take a batch along an edge to `target`, with further fields in the same write.
@@ -134,7 +132,7 @@ class Records:
         change = [StatusChange(target, now)]
         allowed = Attr("status").is_in([str(status) for status in sources(target)])
         try:
-            return self._update(_batch_key(batch_id), Batch, allowed, fields, append={"history": change})
+            return update(self.table, _batch_key(batch_id), Batch, allowed, fields, append={"history": change})
         except ConflictError:
             batch = self.get_batch(batch_id)
             if batch.reached(target) is None and not batch.status.is_final:
@@ -148,18 +146,18 @@ class Records:
         condition = Attr("announced").lt(count)
         remove = ("gsi2pk", "gsi2sk") if is_done else ()
         try:
-            self._update(_batch_key(batch.batch_id), Batch, condition, {"announced": count}, remove=remove)
+            update(self.table, _batch_key(batch.batch_id), Batch, condition, {"announced": count}, remove=remove)
         except ConflictError:
             return  # another invocation has announced as much
 
     def open_batches(self) -> Iterator[str]:
         """The ids of the batches that have not ended or have events to send, the next deadline first."""
-        for item in self._query("gsi2", Key("gsi2pk").eq(OPEN)):
+        for item in query(self.table, "gsi2", Key("gsi2pk").eq(OPEN)):
             yield item["pk"]
 
     def batches_of_input(self, key: str) -> Iterator[str]:
         """The ids of the batches that were made of any version of an input key, newest first."""
-        for item in self._query("gsi3", Key("gsi3pk").eq(_input_pool(key)), forward=False):
+        for item in query(self.table, "gsi3", Key("gsi3pk").eq(_input_pool(key)), forward=False):
             yield item["pk"]
 
     # Jobs
@@ -169,11 +167,11 @@ class Records:
         is_draft = Attr("state").eq(str(JobState.PLANNED)) & Attr("attempt").eq(1) & Attr("asks").eq(0)
         try:
             self.table.put_item(
-                Item=_job_key(job.batch_id, job.job_id) | _to_item(job),
+                Item=_job_key(job.batch_id, job.job_id) | to_item(job),
                 ConditionExpression=Attr("pk").not_exists() | is_draft,
             )
         except ClientError as error:
-            _only_failed_condition(error)
+            only_failed_condition(error)
             raise ConflictError(f"{job.job_id} of {job.batch_id} is under way already") from error
 
     def drop_draft(self, job: Job) -> None:
@@ -185,19 +183,19 @@ class Records:
         item = self.table.get_item(Key=_job_key(batch_id, job_id), ConsistentRead=True).get("Item")
         if item is None:
             raise NotFoundError(f"there is no job {job_id} of {batch_id}")
-        return _from_item(item, Job)
+        return from_item(item, Job)
 
     def jobs(self, batch_id: str) -> list[Job]:
         """All jobs of a batch, by round and number."""
         condition = Key("pk").eq(batch_id) & Key("sk").begins_with("job#")
-        jobs = [_from_item(item, Job) for item in self._query(None, condition)]
+        jobs = [from_item(item, Job) for item in query(self.table, None, condition)]
         return sorted(jobs, key=lambda job: (job.round, int(job.job_id.partition("-j")[2])))
 
     def update_job(self, job: Job, *, when: ConditionBase | None = None, **fields: object) -> Job:
         """Set fields of a job that is not closed. Raises ConflictError where it is, or where `when` does not hold."""
         is_open = ~Attr("state").is_in([str(state) for state in JobState if state.is_closed])
         condition = is_open if when is None else is_open & when
-        return self._update(_job_key(job.batch_id, job.job_id), Job, condition, fields)
+        return update(self.table, _job_key(job.batch_id, job.job_id), Job, condition, fields)
 
     def abandon_job(self, job: Job, now: int, deadline: int, reason: str) -> Job:
         """Give a job up that is not settled; sweep goes on ending it upstream. A settled job is answered as it is."""
@@ -213,62 +211,21 @@ class Records:
 
     def abandoned_jobs(self) -> Iterator[Job]:
         """Jobs that were given up and are not known to have ended upstream."""
-        for item in self._query("gsi2", Key("gsi2pk").eq(ABANDONED)):
+        for item in query(self.table, "gsi2", Key("gsi2pk").eq(ABANDONED)):
             yield self.get_job(item["pk"], item["job_id"])
 
     def mark_job_announced(self, job: Job, count: int) -> None:
         """Note that the first `count` notices of a job were sent."""
         key = _job_key(job.batch_id, job.job_id)
         try:
-            self._update(key, Job, Attr("announced").lt(count), {"announced": count})
+            update(self.table, key, Job, Attr("announced").lt(count), {"announced": count})
         except ConflictError:
             return  # another invocation has announced as much
 
     def confirm_cancelled(self, job: Job) -> None:
         """Note that an abandoned job has ended upstream: nothing more is to be done about it."""
         key = _job_key(job.batch_id, job.job_id)
-        self._update(key, Job, Attr("pk").exists(), {"cancel_confirmed": True}, remove=("gsi2pk", "gsi2sk"))
-
-    # What all of them share
-
-    def _update(
-        self,
-        key: dict[str, str],
-        kind: type[T],
-        condition: ConditionBase,
-        fields: Mapping[str, object],
-        *,
-        append: Mapping[str, object] | None = None,
-        remove: tuple[str, ...] = (),
-    ) -> T:
-        appended = dict(append or {})
-        sets = [f"#{name} = :{name}" for name in fields]
-        sets += [f"#{name} = list_append(#{name}, :{name})" for name in appended]
-        expression = "SET " + ", ".join(sets) + ("" if not remove else " REMOVE " + ", ".join(remove))
-        values = {f":{name}": _to_attribute(value) for name, value in {**fields, **appended}.items()}
-        try:
-            answer = self.table.update_item(
-                Key=key,
-                UpdateExpression=expression,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={f"#{name}": name for name in (*fields, *appended)},
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_NEW",
-            )
-        except ClientError as error:
-            _only_failed_condition(error)
-            raise ConflictError(f"{key['pk']} {key['sk']} has been changed by somebody else") from error
-        return _from_item(answer["Attributes"], kind)
-
-    def _query(self, index: str | None, condition: ConditionBase, *, forward: bool = True) -> Iterator[dict[str, Any]]:
-        arguments: dict[str, Any] = {"KeyConditionExpression": condition, "ScanIndexForward": forward}
-        arguments |= {"IndexName": index} if index else {"ConsistentRead": True}
-        while True:
-            answer = self.table.query(**arguments)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        update(self.table, key, Job, Attr("pk").exists(), {"cancel_confirmed": True}, remove=("gsi2pk", "gsi2sk"))
 
 
 def _batch_key(batch_id: str) -> dict[str, str]:
@@ -298,33 +255,3 @@ def _batch_indexes(batch: Batch) -> dict[str, str]:
         "gsi3pk": _input_pool(batch.input.key),
         "gsi3sk": f"{created}#{batch.batch_id}",
     }
-
-
-def _to_item(value: msgspec.Struct) -> dict[str, Any]:
-    return cast("dict[str, Any]", _to_attribute(value))
-
-
-def _to_attribute(value: object) -> Any:
-    """A value as boto3 takes it: DynamoDB has decimals, not floats."""
-    plain = msgspec.to_builtins(value)
-    return msgspec.json.Decoder(float_hook=Decimal).decode(msgspec.json.encode(plain))
-
-
-def _from_item(item: Mapping[str, Any], kind: type[T]) -> T:
-    return msgspec.convert(_from_attribute(item), kind)
-
-
-def _from_attribute(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: _from_attribute(entry) for name, entry in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_from_attribute(entry) for entry in cast("list[Any]", value)]
-    return value
-
-
-def _only_failed_condition(error: ClientError) -> None:
-    """Raise everything that is not the failure of a write's condition."""
-    if error_code(error) != "ConditionalCheckFailedException":
-        raise error
