@@ -1,5 +1,6 @@
 """Repeated custom_ids, also where hashes meet."""
 
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -76,3 +77,20 @@ def test_memory_stays_flat_when_every_id_stands_twice() -> None:
         noted.extend(custom_ids)
         assert list(noted.repeated(read_ids)) == [(line + 30_000, line) for line in range(1, 30_001)]
     assert looks == 3
+
+
+def test_repeated_lines_take_the_place_of_hashes() -> None:
+    """Nearly every line repeats one of many ids: 8 bytes a line for the hashes, or for what is found, not for both."""
+    lines, most = 160_000, 12
+    custom_ids = [f"id{line % 20_000}" for line in range(lines)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "MOST_AT_ONCE", 1_000)
+        tracemalloc.start()
+        noted = CustomIds()
+        for first in range(0, lines, 100):
+            noted.extend(custom_ids[first : first + 100])
+        found = sum(1 for _ in noted.repeated(lambda: enumerate(custom_ids, 1)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert found == lines - 20_000
+    assert peak < most * lines + 300_000, peak

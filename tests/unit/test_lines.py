@@ -3,7 +3,7 @@
 import tracemalloc
 from collections.abc import Iterator
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slacktide.lines import Line, read_lines
@@ -38,6 +38,21 @@ def test_lines_are_what_lies_between_line_feeds(data: bytes) -> None:
     assert contents(data) == list(enumerate(wanted, 1))
 
 
+@given(
+    st.lists(st.sampled_from([b"}", b"}}", b"x", b"}\r", b"\n", b"\n", b"\xef\xbb\xbf", b"123456}"]), max_size=40),
+    st.lists(st.integers(0, 999), max_size=4),
+)
+@example([b"}", b"\n", b"123456}", b"}}", b"\n"], [])
+def test_lines_that_end_as_objects_do_are_no_others(pieces: list[bytes], places: list[int]) -> None:
+    data = b"".join(pieces)
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    wanted = [line.removesuffix(b"\r") for line in lines]
+    found = [line.content for line in read_lines(cut(data, places), LONGEST)]
+    assert found == [line if len(line) <= LONGEST else None for line in wanted]
+
+
 def test_bom_crlf_and_a_missing_final_newline_are_not_content() -> None:
     assert contents(b"\xef\xbb\xbf{}\r\n[]\r\n1") == [(1, b"{}"), (2, b"[]"), (3, b"1")]
 
@@ -55,7 +70,7 @@ def test_other_separators_are_content() -> None:
 
 def test_the_longest_line_fits_and_one_byte_more_does_not() -> None:
     fits = b"x" * LONGEST
-    for start, end in ((b"", b""), (b"", b"\n"), (b"", b"\r\n"), (b"\xef\xbb\xbf", b"\r\n")):
+    for start, end in ((b"", b""), (b"\xef\xbb\xbf", b""), (b"", b"\n"), (b"", b"\r\n"), (b"\xef\xbb\xbf", b"\r\n")):
         assert contents(start + fits + end, LONGEST) == [(1, fits)]
         assert contents(start + fits + b"x" + end, LONGEST) == [(1, None)]
     assert contents(b"a\n" + fits + b"x" * 50 + b"\nb", LONGEST) == [(1, b"a"), (2, None), (3, b"b")]

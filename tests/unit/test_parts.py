@@ -24,7 +24,7 @@ def read(text: bytes) -> tuple[int, Entry]:
 
 
 def write(world: World, name: str, numbers: list[int], source: int = 0) -> list[Part]:
-    writer = PartWriter(world.bucket, lambda number: f"{name}/{number}")
+    writer = PartWriter(world.bucket.write, lambda number: f"{name}/{number}")
     for number in numbers:
         writer.add(number, msgspec.json.encode(Entry(number, source)))
     return writer.close()

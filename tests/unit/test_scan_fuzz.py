@@ -13,8 +13,9 @@ from properties.odd_lines import LINES, PLAIN, nearly_plain
 from slacktide.faults import Fault
 from slacktide.lines import BOM, Line, read_lines
 from slacktide.models import shipped_models
-from slacktide.plain import PlainChecker
+from slacktide.plain import PlainChecker, PlainRequests
 from slacktide.scanning import Scan
+from slacktide.shapes import Shape, decoder
 from slacktide.validation import Checker, Request
 
 CHECKER = Checker(shipped_models().find, lambda model: model.route)
@@ -104,6 +105,7 @@ def test_a_file_as_a_whole_is_what_its_lines_are(data: bytes, places: list[int])
 @example([PLAIN["chat"].replace(b'"x"', b'"\\u0022"'), PLAIN["chat"].replace(b'"n":2', b'"n":2,"n":2')])
 @example([PLAIN["chat"].replace(b'"x"', b'"\\u0022\\u0022"').replace(b'"n":2', b'"n":2,"n":2')])
 @example([PLAIN["chat"].replace(b'"x"', b'"\\u0022\\u0022"'), PLAIN["chat"].replace(b'"n":2', b'"n":2,"n":2')])
+@example([PLAIN["long"], PLAIN["chat"].replace(b'"x"', b'"\\u0022\\u0022"').replace(b'"n":2', b'"n":2,"n":2')])
 @example([PLAIN["chat"].replace(b'"id"', b'"\\u0007"')])
 @example([PLAIN["chat"].replace(b'"id"', b'"\xc2\x85"')])
 @example([PLAIN["chat"].replace(b'"n":2', b'"max_tokens":8193')])
@@ -114,18 +116,42 @@ def test_a_file_as_a_whole_is_what_its_lines_are(data: bytes, places: list[int])
 def test_what_is_accepted_at_once_would_be_accepted_alone(lines: list[bytes]) -> None:
     for endpoint in (None, "/v1/chat/completions", "/v1/completions"):
         checker = Checker(CHECKER.find_model, CHECKER.route, endpoint)
-        plain = PlainChecker(checker).check([line + b"\n" for line in lines])
-        if plain is None:
-            continue
-        alone = [checker.check(Line(number, line, len(line))) for number, line in enumerate(lines, 1)]
-        assert [type(outcome) for outcome in alone] == [Request] * len(lines), lines
-        found = [
-            (plain.endpoint, custom_id, plain.models[name]) for custom_id, name in zip(plain.custom_ids, plain.names, strict=True)
-        ]
-        assert found == [
-            (outcome.endpoint, outcome.custom_id, outcome.model) for outcome in alone if isinstance(outcome, Request)
-        ]
-        assert plain.lines == cut_lines(plain.text) == [line + b"\n" for line in lines]
+        assert_accepted_alone(checker, PlainChecker(checker).check([line + b"\n" for line in lines]), lines)
+
+
+CHAT_LINE = PLAIN["chat"]
+
+
+@given(st.lists(st.lists(nearly_plain(), min_size=1, max_size=2), min_size=2, max_size=4))
+@example([[CHAT_LINE], [CHAT_LINE], [CHAT_LINE.replace(b'"n":2', b'"n":2,"n":2')]])
+@example([[CHAT_LINE], [CHAT_LINE.replace(b',"n":2', b"")], [CHAT_LINE, CHAT_LINE.replace(b'"n":2', b'"n":2,"n":2')]])
+@example([[CHAT_LINE.replace(b'"n":2', b'"stream":true')]] * 2)
+@example([[CHAT_LINE.replace(b'"n":2', b'"max_tokens":8193')]] * 2)
+@example([[CHAT_LINE.replace(b'"n":2', b'"max_completion_tokens":8193')]] * 2)
+@example([[CHAT_LINE.replace(b'"n":2', b'"user":"\\"\\"","user":"\\u0022\\u0022"')]] * 2)
+@example([[CHAT_LINE.replace(b'"n":2', b'"stop":"\\"\\"","stop":"\\u0022\\u0022"')]] * 2)
+@example([[CHAT_LINE.replace(b'"body"', b'"url":"/v1/chat/completions","body"')]] * 2 + [[CHAT_LINE]])
+@example([[PLAIN["completion"]]] * 2 + [[PLAIN["completion"].replace(b'"url":"/v1/completions",', b"")]])
+def test_also_after_lines_of_other_shapes(chunks: list[list[bytes]]) -> None:
+    """The decoder has the fields that the lines before had."""
+    for endpoint in (None, "/v1/chat/completions", "/v1/completions"):
+        checker = Checker(CHECKER.find_model, CHECKER.route, endpoint)
+        plain = PlainChecker(checker)
+        for lines in chunks:
+            assert_accepted_alone(checker, plain.check([line + b"\n" for line in lines]), lines)
+
+
+def assert_accepted_alone(checker: Checker, plain: PlainRequests | None, lines: list[bytes]) -> None:
+    """What was accepted at once is what would be accepted line by line."""
+    if plain is None:
+        return
+    alone = [checker.check(Line(number, line, len(line))) for number, line in enumerate(lines, 1)]
+    assert [type(outcome) for outcome in alone] == [Request] * len(lines), lines
+    found = [
+        (plain.endpoint, custom_id, plain.models[name]) for custom_id, name in zip(plain.custom_ids, plain.names, strict=True)
+    ]
+    assert found == [(outcome.endpoint, outcome.custom_id, outcome.model) for outcome in alone if isinstance(outcome, Request)]
+    assert plain.lines == cut_lines(plain.text) == [line + b"\n" for line in lines]
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -134,3 +160,34 @@ def test_usual_lines_are_checked_at_once(name: str) -> None:
     plain = PlainChecker(CHECKER).check([PLAIN[name].replace(b'"id"', b'"%d"' % number) + b"\n" for number in range(9)])
     assert plain is not None
     assert len(plain.lines) == 9
+
+
+@given(st.lists(st.sampled_from([b'"n":2', b'"seed":1', b'"n":2,"seed":1', b'"user":"\\"u"', b'"stop":"\\""']), max_size=6))
+def test_usual_lines_are_checked_at_once_after_lines_of_other_shapes(members: list[bytes]) -> None:
+    """A field that comes up or goes missing is learned, not refused."""
+    plain = PlainChecker(CHECKER)
+    for member in members:
+        lines = [CHAT_LINE.replace(b'"n":2', text) + b"\n" for text in (member, member, b'"top_p":1')]
+        assert [plain.check(chunk) is not None for chunk in (lines[:2], lines[:2], lines)] == [True] * 3
+    assert [plain.check([PLAIN[name] + b"\n"]) is not None for name in [*PLAIN, *PLAIN]] == [True] * 2 * len(PLAIN)
+
+
+def test_what_a_file_uses_is_learned_from_its_first_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise nothing would be wrong, but each line would be read twice, or by a decoder that knows all fields."""
+    used: list[Shape] = []
+
+    def note(shape: Shape) -> object:
+        used.append(shape)
+        return decoder(shape)
+
+    monkeypatch.setattr("slacktide.plain.decoder", note)
+    plain, chat, every = PlainChecker(CHECKER), "/v1/chat/completions", Shape.of_any("/v1/chat/completions")
+    without = CHAT_LINE.replace(b',"n":2', b"")
+    learned, merged = (
+        Shape(chat, frozenset({"temperature", "n"}), frozenset()),
+        Shape(chat, frozenset({"temperature"}), frozenset("n")),
+    )
+    for line, shapes in ((CHAT_LINE, [every]), (CHAT_LINE, [learned]), (without, [learned, every]), (without, [merged])):
+        assert plain.check([line + b"\n"]) is not None
+        assert used == shapes
+        used.clear()

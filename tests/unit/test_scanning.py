@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from fakes.world import jsonl, request
+from slacktide.batch import Options
 from slacktide.faults import Fault
-from slacktide.lines import Line
+from slacktide.lines import ENOUGH_LINES, Chunk, Line, read_chunks
 from slacktide.models import shipped_models
+from slacktide.refusals import refuse_lines
 from slacktide.scanning import Scan
 from slacktide.validation import Checker
 
@@ -100,3 +104,27 @@ def test_groups_are_numbered_in_the_order_of_their_first_lines_also_when_many_li
     ]
     assert dict(sink.requests).keys() == {"g1", "g2", "g3"}
     assert [json.loads(text)["custom_id"] for _, text in sorted(sink.texts)] == [str(number) for number in range(40)]
+
+
+@pytest.mark.parametrize("blanks", [0, 1000])
+@pytest.mark.parametrize("lines", [49, 50, 51, 200])
+def test_a_file_of_too_many_lines_is_read_to_one_line_more(monkeypatch: pytest.MonkeyPatch, lines: int, blanks: int) -> None:
+    """So what was read is the same again, whatever the blocks; and the number of lines says that the file is refused."""
+    monkeypatch.setattr("slacktide.scanning.MOST_LINES", 50)
+    monkeypatch.setattr("slacktide.refusals.MOST_LINES", 50)
+    content = jsonl(*[request(str(number)) for number in range(lines - 1)], b"\n" * blanks + jsonl(request("last")))
+    expected = min(lines + blanks, 51)
+    for size in (len(content), 500):
+        sink = ListSink()
+        scanned = Scan(Checker(shipped_models().find, lambda model: model.route), sink)
+        scanned.run(content[start : start + size] for start in range(0, len(content), size))
+        assert (scanned.total, len(sink.ids), scanned.invalid.size) == (expected, expected, expected)
+        refusal = refuse_lines(scanned.total, len(scanned.invalid), Options())
+        assert (refusal is not None and "more than 50 lines" in refusal.message) == (expected > 50)
+
+
+def test_blank_lines_come_few_at_a_time() -> None:
+    """A file of nothing but line feeds and one line at its end has as many lines as bytes."""
+    chunks = list(read_chunks([b"\n" * 100_000, b"{}"]))
+    assert all(len(chunk.texts) <= ENOUGH_LINES for chunk in chunks if isinstance(chunk, Chunk))
+    assert sum(len(chunk.texts) for chunk in chunks if isinstance(chunk, Chunk)) == 100_001

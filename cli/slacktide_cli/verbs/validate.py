@@ -14,13 +14,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from slacktide.batch import Failure, Options
 from slacktide.keys import DROP_SUFFIXES
-from slacktide.models import shipped_models
+from slacktide.models import ModelTable
 from slacktide.options import read_options
 from slacktide.settings import Settings
 from slacktide_cli.errors import ExitCode, UsageError
 from slacktide_cli.models import rewrite_models
 from slacktide_cli.preflight import Report, examine
 from slacktide_cli.reports import Document, FileDocument, build_document, render_report, visible
+from slacktide_cli.verbs.models import read_table
 from slacktide_cli.verbs.run import MaxInvalidRatioOption, OnInvalidOption
 
 STANDARD_INPUT = "-"
@@ -34,6 +35,9 @@ def validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of requests; - is the standard input.")],
     *,
     model: Annotated[str | None, typer.Option(help="Check as if each line asked this model, as `run --model` does.")] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Lay this models.toml over the shipped table, as the stack does with config/models.toml.")
+    ] = None,
     on_invalid: OnInvalidOption = None,
     max_invalid_ratio: MaxInvalidRatioOption = None,
     endpoint: Annotated[str | None, typer.Option(help="The only endpoint of the file; that of lines without a url.")] = None,
@@ -47,12 +51,13 @@ def validate(
     if files.count(STANDARD_INPUT) > 1:
         raise UsageError("- stands twice, but the standard input can be read only once.")
     options = read_arguments(on_invalid=on_invalid, max_invalid_ratio=max_invalid_ratio, endpoint=endpoint)
+    table = read_table(models)
     console, notices = Console(soft_wrap=True), Console(stderr=True)
     documents: list[FileDocument] = []
     code = ExitCode.OK
     for file in files:
         try:
-            report = read_report(file, model=model, options=options, most=faults, notices=notices)
+            report = read_report(file, model=model, table=table, options=options, most=faults, notices=notices)
         except UsageError as error:
             code = ExitCode.USAGE
             documents.append(FileDocument(visible(file), unreadable=visible(str(error))))
@@ -84,7 +89,7 @@ def read_arguments(*, on_invalid: str | None, max_invalid_ratio: float | None, e
     return options
 
 
-def read_report(file: str, *, model: str | None, options: Options, most: int, notices: Console) -> Report:
+def read_report(file: str, *, model: str | None, table: ModelTable, options: Options, most: int, notices: Console) -> Report:
     """Examine one file, with a progress bar if it is big. Raises UsageError when it cannot be read."""
     name = _name(file, model)
     if name is not None and not name.endswith(DROP_SUFFIXES):
@@ -95,7 +100,7 @@ def read_report(file: str, *, model: str | None, options: Options, most: int, no
     try:
         with _open(file) as content, _progress(content, file, notices) as moved:
             pieces, size = _read(content, model, moved), os.fstat(content.fileno()).st_size or None  # a pipe has none
-            return examine(pieces, name=name, size=size, models=shipped_models(), options=options, most=most)
+            return examine(pieces, name=name, size=size, models=table, options=options, most=most)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
 

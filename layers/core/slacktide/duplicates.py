@@ -4,8 +4,10 @@ import heapq
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from struct import pack
 
 BUCKETS = 256
+MOST_WAITING = 1 << 14  # hashes that are put into the buckets at once
 MOST_AT_ONCE = 50_000  # ids that are held in memory while they are compared
 _LINE_BITS = 31  # of 63: a file has fewer than 2^31 lines
 
@@ -15,13 +17,30 @@ class CustomIds:
 
     def __init__(self) -> None:
         self._buckets = [array("q") for _ in range(BUCKETS)]
-        self._appends = [bucket.append for bucket in self._buckets]
+        self._waiting: list[list[int]] = [[] for _ in range(BUCKETS)]
+        self._appends = [waiting.append for waiting in self._waiting]
+        self._noted = 0  # hashes that wait
 
     def extend(self, custom_ids: Iterable[str]) -> None:
         """Note ids."""
-        appends = self._appends
-        for digest in map(hash, custom_ids):
+        appends, digests = self._appends, list(map(hash, custom_ids))
+        for digest in digests:
             appends[digest & (BUCKETS - 1)](digest)
+        self._noted += len(digests)
+        if self._noted >= MOST_WAITING:
+            self._pack()
+
+    def _pack(self) -> None:
+        """Put what waits into the buckets: many numbers at once take a third of the time."""
+        for bucket, waiting in zip(self._buckets, self._waiting, strict=True):
+            bucket.frombytes(pack(f"{len(waiting)}q", *waiting))
+            waiting.clear()
+        self._noted = 0
+
+    def _take_buckets(self) -> "Iterator[array[int]]":
+        """The buckets one after the other, each no longer kept: lines that are found below take its place in memory."""
+        while self._buckets:
+            yield self._buckets.pop()
 
     def repeated(self, read_ids: Callable[[], Iterable[tuple[int, str | None]]]) -> Iterator[tuple[int, int]]:
         """Lines whose id an earlier line has, each with the first line of that id, in line order.
@@ -29,7 +48,8 @@ class CustomIds:
         Two ids can share a hash, so the ids themselves are compared: `read_ids` gives all of them in line order. It is called
         only if hashes are equal, and again for every `MOST_AT_ONCE` hashes that are, so that memory stays flat.
         """
-        groups = _gather(map(_twice, self._buckets))
+        self._pack()
+        groups = _gather(map(_twice, self._take_buckets()))
         first, second = next(groups, set[int]()), next(groups, None)
         if second is None:
             return _compare(first, read_ids()) if first else iter(())

@@ -14,6 +14,7 @@ from slacktide.parts import PartWriter, read_parts
 from slacktide.routes import Routes
 from slacktide.scanning import GroupLines, Scan
 from slacktide.validation import Checker
+from slacktide.writing import Writes
 
 MOST_PENDING = 16_000_000  # bytes of all groups that are held in memory
 _JSON = msgspec.json.Encoder()
@@ -27,6 +28,7 @@ class Validation:
     routes: Routes
     batch: Batch
     media_urls: bool = True
+    _writes: Writes = field(init=False)
     _requests: dict[str, PartWriter] = field(default_factory=dict)
     _ids: PartWriter = field(init=False)
     _faults: PartWriter = field(init=False)
@@ -34,9 +36,10 @@ class Validation:
 
     def __post_init__(self) -> None:
         keys = self.batch.keys
-        self._ids = PartWriter(self.bucket, keys.custom_ids)
-        self._faults = PartWriter(self.bucket, lambda number: keys.faults("stream", number))
-        self._late = PartWriter(self.bucket, lambda number: keys.faults("late", number))
+        self._writes = Writes(self.bucket)
+        self._ids = PartWriter(self._writes.write, keys.custom_ids)
+        self._faults = PartWriter(self._writes.write, lambda number: keys.faults("stream", number))
+        self._late = PartWriter(self._writes.write, lambda number: keys.faults("late", number))
 
     def run(self, blocks: Iterable[bytes] | None = None) -> LineIndex:
         """Scan the object's content; answers what was found, which is written by the caller as the last object.
@@ -45,18 +48,19 @@ class Validation:
         """
         endpoint = self.batch.options.endpoint
         scan = Scan(Checker(self.routes.models.find, self.routes.route, endpoint, media_urls=self.media_urls), self)
-        scan.run(self.bucket.stream(self.batch.input.key, self.batch.input.version_id) if blocks is None else blocks)
-        ids, late = self._ids.close(), self._late.close()
-        self._write_bitmap(self.batch.keys.invalid, scan.invalid)
-        groups = [self._close_group(group) for group in scan.groups]
-        return LineIndex(scan.total, len(scan.invalid), groups, ids, self._faults.close(), late)
+        with self._writes:
+            scan.run(self.bucket.stream(self.batch.input.key, self.batch.input.version_id) if blocks is None else blocks)
+            ids, late = self._ids.close(), self._late.close()
+            self._write_bitmap(self.batch.keys.invalid, scan.invalid)
+            groups = [self._close_group(group) for group in scan.groups]
+            return LineIndex(scan.total, len(scan.invalid), groups, ids, self._faults.close(), late)
 
     def keep_requests(self, group: str, numbers: Sequence[int], text: bytes) -> None:
         """Keep the users' own lines; the group's bitmap knows their numbers."""
         writer = self._requests.get(group)
         if writer is None:
             keys = self.batch.keys
-            writer = self._requests[group] = PartWriter(self.bucket, lambda number: keys.requests(group, number))
+            writer = self._requests[group] = PartWriter(self._writes.write, lambda number: keys.requests(group, number))
         writer.extend(numbers, text)
         if sum(other.pending_bytes for other in self._requests.values()) > MOST_PENDING:
             max(self._requests.values(), key=lambda other: other.pending_bytes).flush()
@@ -72,7 +76,9 @@ class Validation:
 
     def read_ids(self) -> Iterator[tuple[int, str | None]]:
         """All ids, read back from the bucket."""
-        for number, text in enumerate(read_parts(self.bucket, self._ids.close()), 1):
+        parts = self._ids.close()
+        self._writes.wait()
+        for number, text in enumerate(read_parts(self.bucket, parts), 1):
             yield number, msgspec.json.decode(text, type=str | None)
 
     def keep_late_fault(self, fault: Fault) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from operator import itemgetter
 
 LONGEST_LINE = 10_000_000  # bytes; the hosted side's limit for one request
+MOST_LINES = 100_000_000  # of a file: at 12 bytes each, what fits the function that reads it, with room to spare
 ENOUGH_LINES, ENOUGH_BYTES = 128, 1 << 18  # of a chunk
 BOM = b"\xef\xbb\xbf"
 SPARE = len(BOM) + len(b"\r\n")  # what may stand around the content
+_BEFORE_LAST = itemgetter(-2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def read_lines(blocks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator
 def read_chunks(blocks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[Chunk | Line]:
     """The same lines, as many at once as a block completes; a line that is too long comes by itself."""
     number, blanks = 1, 0
-    for pieces in _gather(_split(blocks, longest)):
+    for pieces in _gather(_split(blocks, longest), longest):
         if isinstance(pieces, int):
             yield from _blank_chunk(number, blanks)
             yield Line(number + blanks, None, pieces)
@@ -71,41 +74,43 @@ def _trim(pieces: list[bytes], *, is_first: bool) -> list[bytes]:
     """The lines without CR and BOM, each with a line feed; of white space alone, nothing but that."""
     if is_first:
         pieces[0] = pieces[0].removeprefix(BOM)
-    if not [True for piece in pieces if piece[-2:] != b"}\n"]:
-        return pieces
+    try:
+        if bytes(map(_BEFORE_LAST, pieces)) == b"}" * len(pieces):
+            return pieces
+    except IndexError:  # a blank line
+        pass
     return [piece.removesuffix(b"\n").removesuffix(b"\r") + b"\n" if piece.strip() else b"\n" for piece in pieces]
 
 
 def _cut_long(chunk: Chunk, longest: int) -> Iterator[Chunk | Line]:
-    """The chunk, with the lines apart that are too long now that what stood around their content is off."""
-    if max(map(len, chunk.texts)) <= longest + len(b"\n"):
+    """The chunk, with a line apart that is too long now that what stood around its content is off: it is alone in its chunk."""
+    if len(chunk.texts) > 1 or len(chunk.texts[0]) <= longest + len(b"\n"):
         yield chunk
-        return
-    for line in chunk.lines:
-        if line.content is not None and line.length <= longest:
-            yield Chunk(line.number, [line.content + b"\n"])
-        else:
-            yield Line(line.number, None, line.length)
+    else:
+        yield Line(chunk.number, None, len(chunk.texts[0]) - len(b"\n"))
 
 
 def _blank_chunk(number: int, count: int) -> Iterator[Chunk]:
-    if count:
-        yield Chunk(number, [b"\n"] * count)
+    """Blank lines, few at a time: they may be as many as a file has bytes."""
+    for first in range(0, count, ENOUGH_LINES):
+        yield Chunk(number + first, [b"\n"] * min(ENOUGH_LINES, count - first))
 
 
-def _gather(split: Iterable[list[bytes] | int]) -> Iterator[list[bytes] | int]:
-    """The same, but not few short lines at a time: what is done for each chunk has its price."""
+def _gather(split: Iterable[list[bytes] | int], longest: int) -> Iterator[list[bytes] | int]:
+    """The same, but not few short lines at a time: what is done for each chunk has its price. Long ones stay alone."""
     gathered: list[bytes] = []
-    size = 0
     for pieces in split:
-        if isinstance(pieces, list):
-            gathered += pieces
-            size += sum(map(len, pieces))
-        if gathered and (isinstance(pieces, int) or len(gathered) >= ENOUGH_LINES or size >= ENOUGH_BYTES):
+        is_alone = isinstance(pieces, int) or (len(pieces) == 1 and len(pieces[0]) > longest)
+        if gathered and is_alone:
             yield gathered
-            gathered, size = [], 0
-        if isinstance(pieces, int):
+            gathered = []
+        if isinstance(pieces, int) or is_alone:
             yield pieces
+            continue
+        gathered += pieces
+        if len(gathered) >= ENOUGH_LINES or sum(map(len, gathered)) >= ENOUGH_BYTES:
+            yield gathered
+            gathered = []
     if gathered:
         yield gathered
 
@@ -113,7 +118,7 @@ def _gather(split: Iterable[list[bytes] | int]) -> Iterator[list[bytes] | int]:
 def _split(blocks: Iterable[bytes], longest: int) -> Iterator[list[bytes] | int]:
     """The pieces up to each line feed, as many as a block completes; of one that is too long, its length alone.
 
-    `readlines` of BytesIO splits on LF alone, three times as fast as `split`.
+    `readlines` of BytesIO splits on LF alone, three times as fast as `split`. The last piece is given its line feed.
     """
     kept: list[bytes] = []
     length = 0  # of the line that is under way
@@ -128,7 +133,7 @@ def _split(blocks: Iterable[bytes], longest: int) -> Iterator[list[bytes] | int]
             else:
                 yield length - len(b"\n")
                 del pieces[0]
-            yield from _part_long(pieces, longest)
+            yield from _part_long(pieces, longest, max(length, len(block)))
             kept, length = [], 0
         length += len(rest)
         if length <= longest + SPARE:
@@ -136,12 +141,12 @@ def _split(blocks: Iterable[bytes], longest: int) -> Iterator[list[bytes] | int]
         else:
             kept.clear()
     if length:
-        yield [b"".join(kept)] if length <= longest + SPARE else length
+        yield [b"".join(kept) + b"\n"] if length <= longest + SPARE else length
 
 
-def _part_long(pieces: list[bytes], longest: int) -> Iterator[list[bytes] | int]:
-    """Pieces that lie in one block, those apart that are too long."""
-    if max(map(len, pieces), default=0) <= longest + SPARE:
+def _part_long(pieces: list[bytes], longest: int, most: int) -> Iterator[list[bytes] | int]:
+    """Pieces that are of `most` bytes at most; where one is long, each alone, and of one that is too long, its length."""
+    if most <= longest or max(map(len, pieces), default=0) <= longest:
         yield from [pieces] if pieces else []
         return
     for piece in pieces:

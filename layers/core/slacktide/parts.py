@@ -16,7 +16,7 @@ from slacktide.reading import Window
 Entry = TypeVar("Entry")
 
 PART_LINES = 10_000
-PART_BYTES = 8_000_000
+PART_BYTES = 4_000_000
 MERGE_BYTES = 32 << 20  # read ahead by all open parts of a merge together
 SMALLEST_RANGE, LARGEST_RANGE = 1 << 18, 4 << 20
 NEVER = sys.maxsize  # behind every line
@@ -24,15 +24,18 @@ NEVER = sys.maxsize  # behind every line
 
 @dataclass(slots=True)
 class PartWriter:
-    """Gathers lines and writes them as objects; `key` names the object of a 1-based number."""
+    """Gathers lines and writes them as objects; `key` names the object of a 1-based number, `write` takes it and the bytes.
 
-    bucket: Bucket
+    Two buffers are filled in turn, and written over: one that is given back costs its page faults, and what is left of it
+    between other things costs memory. `write` may keep the bytes; those that it still has when their turn comes are copied.
+    """
+
+    write: Callable[[str, bytes], object]
     key: Callable[[int], str]
     parts: list[Part] = field(default_factory=list)
     lines: int = 0
-    _buffer: BytesIO = field(
-        default_factory=BytesIO
-    )  # written over part by part: memory that is given back costs its page faults
+    _buffer: BytesIO = field(default_factory=BytesIO)
+    _other: BytesIO = field(default_factory=BytesIO)
     _pending: int = 0  # lines
     _bytes: int = 0
     _first: int = 0
@@ -64,8 +67,9 @@ class PartWriter:
             return
         key = self.key(len(self.parts) + 1)
         self._buffer.truncate(self._bytes)
-        self.bucket.write(key, self._buffer.getvalue())
+        self.write(key, self._buffer.getvalue())
         self.parts.append(Part(key, self._first, self._last, self._bytes))
+        self._buffer, self._other = self._other, self._buffer
         self._buffer.seek(0)
         self._pending = self._bytes = 0
 

@@ -8,72 +8,25 @@ for each name and each text, and those inside the texts. A name more is two mark
 a mark that is written as an escape (`\\u0022`) is not accepted here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
-from operator import attrgetter
-from typing import Annotated, Any, Literal
+from itertools import chain, repeat
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import astuple
+from msgspec import UNSET
 
-from slacktide.bodies import CHAT, COMPLETIONS, EMBEDDINGS, PARAMETERS
+from slacktide.bodies import CHAT, COMPLETIONS, EMBEDDINGS
 from slacktide.models import Model
-from slacktide.validation import LONGEST_BODY, LONGEST_CUSTOM_ID, Checker
+from slacktide.shapes import CONTENTS, FIELDS, Shape, column, decoder
+from slacktide.validation import LONGEST_BODY, Checker
 
-_NUMBERS = (  # the first two are held against the model's window
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "min_p",
-    "top_k",
-    "n",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "top_logprobs",
-    "stream",
-)
-
-
-class _Strict(Struct, forbid_unknown_fields=True, gc=False):
-    pass
-
-
-class _Message(_Strict):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str
-
-
-class _Format(_Strict):
-    type: Literal["text", "json_object"]
-
-
-def _line_type(endpoint: str, content: tuple[str, Any]) -> msgspec.json.Decoder[Any]:
-    """The decoder of lines of an endpoint whose body has model, `content`, and plain parameters."""
-    numbers = [(name, PARAMETERS[name] | UnsetType, UNSET) for name in _NUMBERS]
-    texts = [("user", str | UnsetType, UNSET), ("stop", str | UnsetType, UNSET), ("response_format", _Format | UnsetType, UNSET)]
-    body = msgspec.defstruct("Body", [("model", str), content, *texts, *numbers], bases=(_Strict,))
-    custom_id = Annotated[str, Meta(min_length=1, max_length=LONGEST_CUSTOM_ID)]
-    fields: list[Any] = [
-        ("custom_id", custom_id),
-        ("body", body),
-        ("method", Literal["POST"] | UnsetType, UNSET),
-        ("url", Literal[endpoint] | UnsetType, UNSET),  # type: ignore[valid-type]
-    ]
-    return msgspec.json.Decoder(msgspec.defstruct("Line", fields, bases=(_Strict,)))
-
-
-_Text = Annotated[str, Meta(min_length=1)]
-_DECODERS = {
-    CHAT: _line_type(CHAT, ("messages", Annotated[list[_Message], Meta(min_length=1)])),
-    COMPLETIONS: _line_type(COMPLETIONS, ("prompt", _Text)),
-    EMBEDDINGS: _line_type(EMBEDDINGS, ("input", _Text)),
-}
-_CONTENT = attrgetter("content")
+_LIMITS = ("max_tokens", "max_completion_tokens")  # are held against the model's window
+_TEXTS = ("user", "stop")  # may hold quotation marks
+_READ = frozenset((*_LIMITS, *_TEXTS, "stream"))  # of the fields that all lines have: of the others, the type says enough
+_OTHER_SHAPE = " field `"  # is in what msgspec says of a field that is missing or unknown
+_COMMON = {CHAT: 6, COMPLETIONS: 7, EMBEDDINGS: 7}  # names and texts that each line of an endpoint is, messages apart
+_OF_A_MESSAGE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +34,8 @@ class PlainRequests:
     """Good lines in a row, all of one endpoint, each with its line feed; `text` is all of them."""
 
     endpoint: str
-    custom_ids: tuple[str, ...]
-    names: tuple[str, ...]  # of the models, as the lines have them
+    custom_ids: list[str]
+    names: list[str]  # of the models, as the lines have them
     models: dict[str, Model]
     lines: list[bytes]
     text: bytes
@@ -94,48 +47,69 @@ class PlainChecker:
 
     checker: Checker
     _models: dict[tuple[str, str], Model | None] = field(default_factory=dict)
+    _shapes: dict[str, Shape] = field(default_factory=dict)  # of the lines so far, by endpoint
     _endpoint: str = CHAT  # of the newest chunk: most likely the next one's too
 
     def check(self, texts: list[bytes]) -> PlainRequests | None:
         """The requests in lines, each with its line feed; None if not all of them are plain."""
-        for endpoint in sorted(_DECODERS, key=lambda endpoint: endpoint != self._endpoint):
-            if self.checker.endpoint not in {None, endpoint}:
-                continue
-            try:
-                decoded = list(map(_DECODERS[endpoint].decode, texts))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
-            self._endpoint = endpoint
-            return self._accept(endpoint, decoded, texts)
+        for endpoint in sorted(CONTENTS, key=lambda endpoint: endpoint != self._endpoint):
+            if self.checker.endpoint in {None, endpoint} and (decoded := self._decode(endpoint, texts)):
+                self._endpoint = endpoint
+                return self._accept(*decoded, texts)
         return None
 
-    def _accept(self, endpoint: str, decoded: list[Any], lines: list[bytes]) -> PlainRequests | None:
-        custom_ids, bodies, methods, urls = zip(*map(astuple, decoded), strict=True)
-        names, inputs, users, stops, formats, *numbers = zip(*map(astuple, bodies), strict=True)
-        if UNSET in urls and endpoint != (self.checker.endpoint or CHAT):
+    def _decode(self, endpoint: str, texts: list[bytes]) -> tuple[Shape, list[Any]] | None:
+        """The lines as objects, and the shape that these have; None if they are not of that endpoint, or not plain."""
+        shape = self._shapes.get(endpoint)
+        try:
+            if shape is not None:
+                return shape, list(map(decoder(shape).decode, texts))
+        except msgspec.ValidationError as error:
+            if _OTHER_SHAPE not in str(error):
+                return None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        models = self._resolve(names, endpoint)
-        if models is None or not _fits_windows(models.values(), numbers[:2]) or True in numbers[_NUMBERS.index("stream")]:
+        every = Shape.of_any(endpoint)
+        try:
+            lines = list(map(decoder(every).decode, texts))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        given = [len(column) - column.count(UNSET) for column in (methods, urls, users, stops, formats, *numbers)]
-        tokens = sum(2 * count for count in given[:4]) + 3 * given[4] + sum(given[5:])
-        if endpoint == CHAT:
-            messages = list(chain.from_iterable(inputs))
-            inputs = map(_CONTENT, messages)
-            tokens += 6 * len(lines) + 4 * len(messages)
-        else:
-            tokens += 7 * len(lines)
-        texts = chain(custom_ids, inputs, *[_given(column) for column, count in ((users, given[2]), (stops, given[3])) if count])
-        text = b"".join(lines)
-        if len(text) > LONGEST_BODY and max(map(len, lines)) > LONGEST_BODY:
-            return None
-        if not "".join(custom_ids).isprintable() or not _fits_marks(text, tokens, texts):
-            return None
-        return PlainRequests(endpoint, custom_ids, names, models, lines, text)
+        seen = Shape.of_lines(endpoint, lines)
+        self._shapes[endpoint] = shape.merge(seen) if shape else seen
+        return every, lines
 
-    def _resolve(self, names: tuple[str, ...], endpoint: str) -> dict[str, Model] | None:
+    def _accept(self, shape: Shape, lines: list[Any], texts: list[bytes]) -> PlainRequests | None:
+        custom_ids, bodies = [line.custom_id for line in lines], [line.body for line in lines]
+        names = [body.model for body in bodies]
+        columns = {name: column(lines, name) for name in (*shape.sometimes, *(shape.always & _READ))}
+        models = self._resolve(names, shape.endpoint)
+        if models is None or not self._allows(shape, columns) or not _fits_windows(models.values(), columns):
+            return None
+        text = b"".join(texts)
+        if len(text) > LONGEST_BODY and max(map(len, texts)) > LONGEST_BODY:
+            return None
+        marked = _COMMON[shape.endpoint] * len(lines) + _count_marked(shape, columns, len(lines))
+        contents, owners = [getattr(body, CONTENTS[shape.endpoint][0]) for body in bodies], texts
+        if shape.endpoint == CHAT:
+            owners = list(chain.from_iterable(map(repeat, texts, map(len, contents))))
+            contents = [message.content for message in chain.from_iterable(contents)]
+            marked += _OF_A_MESSAGE * len(contents)
+        ids = "".join(custom_ids)
+        held = [(contents, owners), *[(columns[name], texts) for name in _TEXTS if name in columns]]
+        held += [(custom_ids, texts)] if '"' in ids else []
+        if not ids.isprintable() or not _fits_marks(text.count(b'"') - 2 * marked, held):
+            return None
+        return PlainRequests(shape.endpoint, custom_ids, names, models, texts, text)
+
+    def _allows(self, shape: Shape, columns: dict[str, list[Any]]) -> bool:
+        """Whether nobody means another endpoint by naming none, or asks for a stream."""
+        names_none = "url" not in shape.always and UNSET in columns.get("url", [UNSET])
+        return (not names_none or shape.endpoint == (self.checker.endpoint or CHAT)) and True not in columns.get("stream", ())
+
+    def _resolve(self, names: list[str], endpoint: str) -> dict[str, Model] | None:
         known: dict[str, Model] = {}
-        for name in sorted(set(names), key=names.index):  # groups are numbered in the order of their first lines
+        distinct = names[:1] if names.count(names[0]) == len(names) else sorted(set(names), key=names.index)
+        for name in distinct:  # groups are numbered in the order of their first lines
             key = name, endpoint
             if key not in self._models:
                 model = self.checker.resolve_model(name, endpoint)
@@ -147,22 +121,22 @@ class PlainChecker:
         return known
 
 
-def _given(column: tuple[Any, ...]) -> Iterator[Any]:
-    return (value for value in column if value is not UNSET)
+def _count_marked(shape: Shape, columns: dict[str, list[Any]], lines: int) -> int:
+    """The names and texts that the shape's fields are in all lines."""
+    always = sum(FIELDS[name].marked for name in shape.always)
+    return always * lines + sum(FIELDS[name].marked * (lines - columns[name].count(UNSET)) for name in shape.sometimes)
 
 
-def _fits_windows(models: Iterable[Model], limits: list[tuple[Any, ...]]) -> bool:
+def _fits_windows(models: Iterable[Model], columns: dict[str, list[Any]]) -> bool:
     """Whether nobody asks for more tokens than the smallest window among the models holds."""
     windows = [model.context for model in models if model.context is not None]
-    asked = set(chain.from_iterable(limits)) - {UNSET}
+    asked = set(chain.from_iterable(columns.get(name, ()) for name in _LIMITS)) - {UNSET}
     return not asked or not windows or max(asked) <= min(windows)
 
 
-def _fits_marks(text: bytes, tokens: int, texts: Iterable[str]) -> bool:
-    """Whether there are as many quotation marks as `tokens` names and texts have, and those inside the texts."""
-    inner = text.count(b'"') - 2 * tokens
+def _fits_marks(inner: int, held: list[tuple[list[str], list[bytes]]]) -> bool:
+    """Whether there are as many quotation marks beside those around names and texts as texts hold; each has its line."""
     if inner == 0:
         return True
-    if b"0022" in text and b"\\u0022" in text:  # the first is what a search is quick for, and hardly ever there
-        return False
-    return inner == sum([content.count('"') for content in texts if '"' in content])
+    quoting = [(text, line) for texts, lines in held for text, line in zip(texts, lines, strict=True) if text and '"' in text]
+    return inner == sum([text.count('"') for text, _ in quoting]) and not [True for _, line in quoting if b"\\u0022" in line]

@@ -4,6 +4,7 @@ from slacktide.batch import Failure, Options
 from slacktide.codes import Code
 from slacktide.compression import compression_in, compression_of
 from slacktide.keys import DROP_SUFFIXES
+from slacktide.lines import MOST_LINES
 
 # What other formats begin with, at the byte that stands first: files that people put behind the name of an input.
 MAGIC = {
@@ -53,6 +54,8 @@ def refuse_lines(total: int, bad: int, options: Options) -> Failure | None:
     """The failure of a file of `total` lines, `bad` of them invalid, by its options."""
     if total == 0:
         return Failure(Code.EMPTY_FILE, "The file has no lines.")
+    if total > MOST_LINES:
+        return _unsupported(f"The file has more than {MOST_LINES} lines, the most that are validated in one go. Split the file.")
     if bad == total:
         return Failure(Code.INVALID_LINES, f"None of the {total} lines is a valid request; the error file has each fault.")
     if bad and options.on_invalid == "reject":

@@ -9,7 +9,7 @@ from slacktide.bitmap import Bitmap
 from slacktide.codes import Code
 from slacktide.duplicates import CustomIds
 from slacktide.faults import Fault
-from slacktide.lines import Chunk, Line, read_chunks
+from slacktide.lines import MOST_LINES, Chunk, Line, read_chunks
 from slacktide.models import Model
 from slacktide.plain import PlainChecker, PlainRequests
 from slacktide.validation import Checker, Request
@@ -69,12 +69,15 @@ class Scan:
         self._plain = PlainChecker(self.checker)
 
     def run(self, blocks: Iterable[bytes]) -> None:
-        """Check, number and sort all lines of a file, which comes in blocks of any size."""
+        """Check, number and sort the lines of a file, which comes in blocks of any size; at most one more than `MOST_LINES`."""
         for piece in read_chunks(blocks):
+            room = MOST_LINES + 1 - self.total
             if isinstance(piece, Line):
                 self._check_line(piece)
             else:
-                self._check_chunk(piece)
+                self._check_chunk(piece if len(piece.texts) <= room else Chunk(piece.number, piece.texts[:room]))
+            if self.total > MOST_LINES:
+                break
         for bitmap in (self.invalid, *(group.members for group in self.groups)):
             bitmap.grow(self.total)
         self._find_late_faults()

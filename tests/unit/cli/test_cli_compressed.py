@@ -134,7 +134,9 @@ def test_a_plain_file_above_the_limit_is_refused_by_its_size(tmp_path: Path) -> 
     with (tmp_path / "a.jsonl").open("wb") as file:
         file.truncate(10_000_000_001)  # a hole: no byte of it is on the disk
     notices = Console(file=io.StringIO())
-    report = verb.read_report(str(tmp_path / "a.jsonl"), model=None, options=Options(), most=1, notices=notices)
+    report = verb.read_report(
+        str(tmp_path / "a.jsonl"), model=None, table=shipped_models(), options=Options(), most=1, notices=notices
+    )
     assert report.total == 0
     assert "more than 10000000000 bytes" in str(report.failure)
 

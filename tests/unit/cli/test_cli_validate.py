@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fakes.world import jsonl, request
 from slacktide.batch import Options
+from slacktide.models import shipped_models
 from slacktide_cli import app
 from slacktide_cli.reports import Document
 from slacktide_cli.verbs import validate as verb
@@ -149,7 +150,9 @@ def test_a_big_file_has_a_bar_on_a_terminal_only(folder: Path, monkeypatch: pyte
     for is_terminal in (True, False):
         shown = io.StringIO()
         notices = Console(file=shown, force_terminal=is_terminal, width=120)
-        report = verb.read_report(str(folder / "good.jsonl"), model=model, options=Options(), most=1, notices=notices)
+        report = verb.read_report(
+            str(folder / "good.jsonl"), model=model, table=shipped_models(), options=Options(), most=1, notices=notices
+        )
         assert report.is_clean
         assert (f"{len(GOOD)}/{len(GOOD)} bytes" in shown.getvalue()) is is_terminal
 
@@ -163,3 +166,29 @@ def test_the_documented_document_is_one() -> None:
     assert file["valid"] + file["invalid"] == file["total"]
     table = PAGE.partition("### The document of validate")[2].partition("\n## ")[0]
     assert [name for name in (*document, *file) if f"| `{name}` |" not in table] == []
+
+
+def test_a_table_of_ones_own_is_laid_over_the_shipped_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "mine.jsonl").write_bytes(jsonl(request("a", model="mine"), request("b")))
+    (folder / "models.toml").write_text(
+        '[[models]]\nid = "me/mine"\naliases = ["mine"]\nfamily = "mine"\nendpoints = ["/v1/chat/completions"]\n'
+        'backends.together = { id = "me/mine", batchable = true }\nroute = ["together"]\n'
+    )
+    assert document(monkeypatch, capsys, "mine.jsonl")[1]["files"][0]["codes"] == {"model_not_found": 1}
+    code, found = document(monkeypatch, capsys, "mine.jsonl", "--models", "models.toml")
+    assert (code, [group["model"] for group in found["files"][0]["groups"]]) == (
+        0,
+        ["me/mine", "HuggingFaceTB/SmolLM2-135M-Instruct"],
+    )
+
+
+@pytest.mark.parametrize("content", [None, "models = 1"])
+def test_a_table_that_cannot_be_followed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path, content: str | None
+) -> None:
+    if content:
+        (folder / "models.toml").write_text(content)
+    assert call(monkeypatch, "good.jsonl", "--models", "models.toml") == 2
+    assert "models.toml cannot be" in capsys.readouterr().err
