@@ -102,8 +102,7 @@ class TestCost:
         (group,) = estimate(jsonl(ask(1, LOCAL, max_tokens=5_000)), table=parse_models(row, TABLE), instance_count=2).groups
         seconds = START_SECONDS + -(-(group.tokens.prompt_most + 5_000) // 2_000)
         (at,) = group.backends
-        assert Decimal(at.cost.most or 0) - Decimal("1.127") * 2 * seconds / 3_600 < Decimal("0.000001")
-        assert Decimal(at.cost.most or 0) > 0
+        assert 0 <= Decimal(at.cost.most or 0) - Decimal("1.127") * 2 * seconds / 3_600 < Decimal("0.000001")
 
     @pytest.mark.parametrize(("instance_type", "note"), [("ml.g6.xlarge", TOO_BIG), ("ml.g6e.12xlarge", NO_SPEED)])
     def test_why_own_gpus_cannot_be_told(self, instance_type: str, note: str) -> None:

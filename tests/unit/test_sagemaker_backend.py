@@ -25,7 +25,10 @@ from slacktide.backends.protocol import (
     Work,
 )
 from slacktide.backends.sagemaker import CONCURRENT_PAYLOADS, MAX_PAYLOAD_MB, OBJECT_BYTES, SageMaker, TransformSettings
+from slacktide.codes import Code
 from slacktide.models import shipped_models
+from slacktide.routes import Routes
+from slacktide.validation import Checker
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WORK = Work("slacktide-x-r1-j1-a1", MODEL, "/v1/chat/completions", "b/input/", "b/raw-1/")
@@ -101,6 +104,17 @@ def test_a_model_that_cannot_fit_the_instance_type_does_not_run_here(client: Fak
     assert runs("ml.g6e.12xlarge") == [big, small, MODEL]
     assert runs("ml.p2.xlarge") == []
     assert runs("ml.new.xlarge") == [big, small, MODEL], "what is not known is given a try"
+
+
+def test_its_lines_are_refused_before_anything_runs_where_nothing_else_can_run_them(client: FakeSageMaker, world: World) -> None:
+    big = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+    backend = SageMaker(client, world.bucket, replace(SETTINGS, models=frozenset({big})))
+    routes = Routes(shipped_models(), {"sagemaker": backend})
+    found = Checker(routes.models.find, routes.route).resolve_model(big, "/v1/chat/completions")
+    assert isinstance(found, tuple)
+    code, message = found
+    assert code == Code.NO_BACKEND_FOR_MODEL
+    assert "TransformInstanceType" in message
 
 
 class TestSubmit:
