@@ -274,7 +274,7 @@ class TestBudgets:
 
     def test_what_may_cost_too_much_is_not_submitted(self) -> None:
         world = hosted()
-        outcome = world.process(lines(20, max_tokens=100), max_cost_usd="0.0136", route="together")
+        outcome = world.process(lines(20, max_tokens=100), max_cost_usd="0.0136", route="together,together")
         assert outcome.batch.status == "completed"
         assert {*outcome.codes.values()} == {"budget_exceeded"}
         assert len(outcome.codes) == 20
