@@ -9,6 +9,7 @@ import pytest
 
 from api.caller import CHAT, OPENAI, Caller, url_of
 from api.dropping_proxy import DroppingProxy, Fault
+from api.reader import paused_reader
 from api.test_clients import CLIENTS, environment_of, python_of, run
 from e2e.stack import Stack, jsonl, request
 
@@ -53,12 +54,9 @@ class Scene:
 
 @pytest.fixture
 def held(stack: Stack) -> Iterator[None]:
-    """Nobody reads the input queue, so that what is created costs no time; at the end nothing of it is left in there."""
-    (mapping,) = stack.functions.list_event_source_mappings()["EventSourceMappings"]
-    stack.functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-    yield
-    stack.sqs.purge_queue(QueueUrl=stack.cloud.outputs["InputQueueUrl"])
-    stack.functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+    """What is created here is not run."""
+    with paused_reader(stack):
+        yield
 
 
 @pytest.fixture

@@ -86,8 +86,14 @@ def _answer(route: Route) -> dict[str, Any]:
 
 
 def _errors(route: Route) -> tuple[type[ApiError], ...]:
-    more = (NoSuchThingError,) if _NAME.search(route.path) else ()
+    more = (NoSuchThingError,) if _names_something(route) else ()
     return (*ANY_CALL, *more, *((TooLargeError,) if route.form or route.body else ()))
+
+
+def _names_something(route: Route) -> bool:
+    """Whether the path or the body has the id of a thing that may not be there; a file that cannot be run is a bad request."""
+    fields = () if route.body is None else msgspec.structs.fields(route.body)
+    return bool(_NAME.search(route.path)) or any(field.name == "file_id" for field in fields)
 
 
 def _error(kind: type[ApiError]) -> dict[str, Any]:

@@ -1,0 +1,31 @@
+"""Calls made up from the OpenAPI document: none is answered with a 5xx, each answer is one that the document has."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from api.caller import Caller, url_of
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 40  # that calls are made up for
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+]
+
+pytestmark = pytest.mark.cloud
+
+
+def test_calls_that_are_made_up(caller: Caller, tmp_path: Path) -> None:
+    command = [str(ROOT / ".slacktide" / "venvs" / "schemathesis" / "bin" / "schemathesis"), "run"]
+    command += [str(ROOT / "docs" / "api" / "openapi.json"), "--url", url_of(caller.stack)]
+    command += ["-H", f"Authorization: Bearer {caller.key}", "--max-redirects", "0"]  # where files are is S3, not the API
+    command += ["--phases", "coverage,fuzzing", "--max-examples", "4", "--max-time", str(SECONDS), "--seed", "1"]
+    command += ["--checks", ",".join(CHECKS), "--continue-on-failure", "--generation-database", "none", "--no-color"]
+    done = subprocess.run([*command, "--warnings", "off"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stdout[-5_000:] + done.stderr[-1_000:]
+    assert "Tested: 40" in done.stdout, "a call was not tried; this many are in the document"
