@@ -33,7 +33,7 @@ from slacktide.files import Files
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Jobs
-from slacktide.limits import OwnerLimits
+from slacktide.limits import LimitRecords, Limits, OwnerLimits
 from slacktide.model_tables import ModelTables
 from slacktide.models import ModelTable, shipped_models
 from slacktide.notifications import Announcer
@@ -87,7 +87,7 @@ class World:
     has_hosted: bool = False
     aws: Callable[["World"], tuple[Any, Any]] | None = None  # other clients of S3 and of the table, for example moto's
     pools: dict[str, Pool] = field(default_factory=lambda: {"together": Pool(tokens=10_000_000)})
-    limits: OwnerLimits = field(default_factory=OwnerLimits)
+    limits: OwnerLimits | None = field(default_factory=OwnerLimits)  # of every owner; None: those in the table
     invocations: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -148,8 +148,8 @@ class World:
             self.clock,
         )
 
-    def limits_of(self, _: str) -> OwnerLimits:
-        return self.limits
+    def limits_of(self, owner: str) -> OwnerLimits:
+        return Limits(LimitRecords(self.table), self.settings).of(owner) if self.limits is None else self.limits
 
     # The functions, as functions/*/app.py calls the library
 

@@ -1,31 +1,64 @@
-"""What one owner of batches may use; None means as much as they like."""
+"""What one owner of batches may use: by an item of the table, which the operator writes; of the drop zone also by parameters."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import msgspec
+from boto3.dynamodb.conditions import Attr
 
 from slacktide.batch import DROP_OWNER
+from slacktide.items import from_item, update
 from slacktide.settings import Settings
 
 
 class OwnerLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The limits of an owner: an API key's stand in its record, those of the drop zone are parameters of the stack.
-
-    Days and months are those of UTC.
-    """
+    """The limits of an owner; None is as much as they like. Days and months are those of UTC."""
 
     concurrent_batches: int | None = None
     tokens_per_day: int | None = None
     usd_per_month: Decimal | None = None
-    requests_per_second: int | None = None
 
 
-def read_limits(settings: Settings, owner: str) -> OwnerLimits:
-    """The limits that the stack's parameters set; 0 there is no limit."""
-    if owner != DROP_OWNER:
-        return OwnerLimits()
-    return OwnerLimits(
-        concurrent_batches=settings.drop_concurrent_batches or None,
-        tokens_per_day=settings.drop_tokens_per_day or None,
-        usd_per_month=settings.drop_usd_per_month or None,
-    )
+@dataclass(frozen=True, slots=True)
+class LimitRecords:
+    """The limits in the table: (`owner#` + owner, "limits"), beside that owner's accounts."""
+
+    table: Any
+
+    def get(self, owner: str) -> OwnerLimits:
+        """The limits of an owner as they are now; none where nobody has set any."""
+        item = self.table.get_item(Key=_item_key(owner), ConsistentRead=True).get("Item")
+        return from_item(item, OwnerLimits) if item else OwnerLimits()
+
+    def put(self, owner: str, changes: Mapping[str, int | Decimal | None]) -> OwnerLimits:
+        """Set the limits that are named, remove those that are None, leave the others; answers all of them."""
+        fields = {name: value for name, value in changes.items() if value is not None}
+        removed = tuple(name for name, value in changes.items() if value is None)
+        is_theirs = Attr("owner").not_exists() | Attr("owner").eq(owner)
+        return update(self.table, _item_key(owner), OwnerLimits, is_theirs, {"owner": owner, **fields}, remove=removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits that count. They are read anew each time, so a change counts from the next look on."""
+
+    records: LimitRecords
+    settings: Settings
+
+    def of(self, owner: str) -> OwnerLimits:
+        """The limits of an owner; of the drop zone the stack's parameters, each as far as the table has no limit in its place."""
+        limits = self.records.get(owner)
+        if owner != DROP_OWNER:
+            return limits
+        here = self.settings  # 0 there is no limit
+        return OwnerLimits(
+            concurrent_batches=limits.concurrent_batches or here.drop_concurrent_batches or None,
+            tokens_per_day=limits.tokens_per_day or here.drop_tokens_per_day or None,
+            usd_per_month=limits.usd_per_month or here.drop_usd_per_month or None,
+        )
+
+
+def _item_key(owner: str) -> dict[str, str]:
+    return {"pk": f"owner#{owner}", "sk": "limits"}

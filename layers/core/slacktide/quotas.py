@@ -116,7 +116,7 @@ class Quotas:
 
     def has_budget(self, batch: Batch) -> bool:
         """Whether money counts for a batch."""
-        return batch.options.max_cost_usd is not None or self.limits_of(batch.owner).usd_per_month is not None
+        return _has_budget(batch, self.limits_of(batch.owner))
 
     def is_price_known(self, model: Model, backend: str) -> bool:
         """Whether it can be said what a job of a model costs at a backend."""
@@ -143,9 +143,10 @@ class Quotas:
         if self.ledger.find(batch.batch_id, job.job_id) is not None:
             return Granted()
         cost = self._most_cost(batch, job, now)
-        if cost is None and self.has_budget(batch):
+        limits = self.limits_of(batch.owner)  # once, since they can change: what needs no price is charged nothing
+        if cost is None and _has_budget(batch, limits):
             return Refused(NO_PRICE.format(backend=job.backend), Code.BUDGET_EXCEEDED)
-        charges = self._charges(batch, job, cost or 0, now)
+        charges = self._charges(batch, job, limits, cost or 0, now)
         reservation = Reservation(batch.batch_id, job.job_id, charges, until=batch.deadline + DAY)
         if not reservation.charges:
             return Granted()
@@ -194,8 +195,8 @@ class Quotas:
             cost = price and price.cost(job.prompt_bound or 0, job.output_bound or 0)
         return None if cost is None else micro_dollars(cost)
 
-    def _charges(self, batch: Batch, job: Job, cost: int, now: int) -> list[Charge]:
-        limits, pool, budget = self.limits_of(batch.owner), self._pool(job), batch.options.max_cost_usd
+    def _charges(self, batch: Batch, job: Job, limits: OwnerLimits, cost: int, now: int) -> list[Charge]:
+        pool, budget = self._pool(job), batch.options.max_cost_usd
         prompt, output = job.prompt_bound or 0, job.output_bound or 0
         charges: list[Charge] = []
         if pool.tokens is not None:
@@ -280,6 +281,10 @@ class Quotas:
 
     def _pool(self, job: Job) -> Pool:
         return self.pools.get(job.backend, Pool())
+
+
+def _has_budget(batch: Batch, limits: OwnerLimits) -> bool:
+    return batch.options.max_cost_usd is not None or limits.usd_per_month is not None
 
 
 def _token_price(job: Job) -> Price | None:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import boto3
@@ -27,7 +27,7 @@ from slacktide.files import Files
 from slacktide.following import Follower
 from slacktide.intake import Intake
 from slacktide.jobs import Jobs
-from slacktide.limits import read_limits
+from slacktide.limits import LimitRecords, Limits
 from slacktide.model_tables import ModelTables
 from slacktide.models import shipped_models
 from slacktide.notifications import Announcer
@@ -121,6 +121,12 @@ def model_tables() -> ModelTables:
 
 
 @cache
+def limits() -> Limits:
+    """What the owners of batches may use."""
+    return Limits(LimitRecords(records().table), settings())
+
+
+@cache
 def quotas() -> Quotas:
     """Quotas and budgets."""
     here = settings()
@@ -130,14 +136,14 @@ def quotas() -> Quotas:
         "sagemaker": Pool(None, here.transform_concurrent_jobs or None),
     }
     table = records().table
-    return Quotas(Ledger(table), Queues(table), records(), pools, partial(read_limits, here), here)
+    return Quotas(Ledger(table), Queues(table), records(), pools, limits().of, here)
 
 
 @cache
 def slots() -> Slots:
     """Which batches may begin."""
     here, table = settings(), records().table
-    return Slots(Ledger(table), Queues(table), records(), partial(read_limits, here), here)
+    return Slots(Ledger(table), Queues(table), records(), limits().of, here)
 
 
 @cache
