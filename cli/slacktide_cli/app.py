@@ -15,6 +15,7 @@ from slacktide_cli.verbs import (
     fake_together,
     get,
     keys,
+    limits,
     ls,
     models,
     receipt,
@@ -43,6 +44,7 @@ app.command("cancel")(cancel.cancel)
 app.command("validate")(validate.validate)
 app.command("estimate")(estimate.estimate)
 app.command("models")(models.models)
+keys.keys.command("limit")(limits.limit)
 app.add_typer(keys.keys, name="keys")
 app.command("receipt")(receipt.receipt)
 app.command("costs")(costs.costs)

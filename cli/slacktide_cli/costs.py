@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Meta
 
 from slacktide.batch import DROP_OWNER
 from slacktide.receipts import Entry, written
@@ -34,16 +35,16 @@ class By(StrEnum):
 class Row(msgspec.Struct, frozen=True):
     """The sum of one tag, model or key. Amounts are of what is known: all costs if `complete`, all savings if `compared`."""
 
-    name: str
-    batches: int
-    requests: int
+    name: Annotated[str, Meta(description="of the tag, of the model, or of the owner of the API key")]
+    batches: Annotated[int, Meta(description="a batch of two models counts for both")]
+    requests: Annotated[int, Meta(description="each once, however many rounds it took")]
     prompt_tokens: int
     completion_tokens: int
-    cost: str
-    real_time_cost: str
-    saved: str
-    complete: bool
-    compared: bool
+    cost: Annotated[str, Meta(description="dollars, as far as they are known")]
+    real_time_cost: Annotated[str, Meta(description="dollars that it would have cost in real time, as far as they are known")]
+    saved: Annotated[str, Meta(description="the difference, of what both are known of")]
+    complete: Annotated[bool, Meta(description="whether `cost` is all of it")]
+    compared: Annotated[bool, Meta(description="whether `saved` is all of it")]
 
 
 @dataclass(slots=True)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from slacktide.receipts import Costs, Entry, UnitPrice
 from slacktide_cli.errors import UsageError
@@ -17,11 +19,11 @@ class ReceiptFile(msgspec.Struct, frozen=True):
     """`receipt.json`, as far as money goes; a receipt of an earlier version has no costs."""
 
     batch_id: str = ""
-    status: str = ""
-    owner: str | None = None
-    tag: str | None = None
-    created_at: str | None = None
-    costs: Costs | None = None
+    status: Annotated[str, Meta(description="how the batch ended")] = ""
+    owner: Annotated[str | None, Meta(description="whose batch it is; `drop`: the drop zone")] = None
+    tag: Annotated[str | None, Meta(description="its option `tag`")] = None
+    created_at: Annotated[str | None, Meta(description="when it was made, RFC 3339")] = None
+    costs: Annotated[Costs | None, Meta(description="null in a receipt of a version that had none")] = None
 
 
 def read_receipt(file: Path) -> ReceiptFile:

@@ -6,12 +6,18 @@ import msgspec
 from msgspec import inspect
 
 from slacktide.batch import Failure
+from slacktide.estimating import Alternative, BackendCost, Estimate, GroupEstimate, Range, Tokens
+from slacktide.models import Tokenizer, Upstream, Upstreams, Weights
+from slacktide.prices import Price, Terms
+from slacktide.receipts import Costs, Entry, UnitPrice
 from slacktide_cli.answers import ApiBatch, ApiFault, ApiFaults, ApiFile, ApiPart, ApiUsage
+from slacktide_cli.costs import Row
 from slacktide_cli.documents import Counts, Problem, ResultFile
 from slacktide_cli.preflight import GroupCount
 from slacktide_cli.reports import FaultDocument, FileDocument
 from slacktide_cli.verbs.download import DownloadedPart
 from slacktide_cli.verbs.keys import KeyDocument
+from slacktide_cli.verbs.models import FitDocument
 
 # Types that have a table of their own, or are told in so many words.
 TABLES: dict[type, str] = {
@@ -20,6 +26,15 @@ TABLES: dict[type, str] = {
     ApiPart: "part",
     KeyDocument: "key",
     FileDocument: "checked file",
+    Estimate: "file estimate",
+    GroupEstimate: "group estimate",
+    BackendCost: "backend estimate",
+    Upstream: "place of a model",
+    Terms: "set of terms",
+    Costs: "batch cost",
+    Entry: "receipt entry",
+    UnitPrice: "unit price",
+    Row: "row of costs",
 }
 _INLINE: tuple[type, ...] = (
     ApiFault,
@@ -32,7 +47,17 @@ _INLINE: tuple[type, ...] = (
     GroupCount,
     FaultDocument,
     DownloadedPart,
+    Alternative,
+    Range,
+    Tokens,
+    FitDocument,
+    Upstreams,
+    Weights,
+    Tokenizer,
+    Price,
 )
+# Types whose fields are all of one type, which has a table of its own.
+_EACH: dict[type, type] = {Upstreams: Upstream}
 _PLAIN: dict[type[inspect.Type], str] = {
     inspect.StrType: "text",
     inspect.IntType: "number",
@@ -41,6 +66,9 @@ _PLAIN: dict[type[inspect.Type], str] = {
     inspect.NoneType: "null",
     inspect.RawType: "object",
     inspect.DictType: "object",
+    inspect.LiteralType: "text",
+    inspect.DecimalType: "text",  # JSON's numbers are not exact
+    inspect.DateType: "text",
 }
 _VERSION = "the version of this document; fields may be added to it without a new one"
 
@@ -86,9 +114,14 @@ def name_type(info: inspect.Type) -> str:
 
 def _name_struct(info: inspect.StructType | inspect.DataclassType) -> str:
     if info.cls in TABLES:
-        name = TABLES[info.cls]
-        return f"[{name}](#a-{name.replace(' ', '-')})"
-    return f"`{_sketch(info)}`"
+        return _link(info.cls)
+    each = f", each a {_link(_EACH[info.cls])}" if info.cls in _EACH else ""
+    return f"`{_sketch(info)}`{each}"
+
+
+def _link(kind: type) -> str:
+    name = TABLES[kind]
+    return f"[{name}](#a-{name.replace(' ', '-')})"
 
 
 def _sketch(info: inspect.StructType | inspect.DataclassType) -> str:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from slacktide.models import Model
 from slacktide_cli.arguments import KEY_VARIABLE
 from slacktide_cli.errors import EXIT_CODES, ExitCode
 from slacktide_cli.manual.commands import find_commands, find_variables, render_command
 from slacktide_cli.manual.fields import TABLES, render_fields
 from slacktide_cli.reports import Document
-from slacktide_cli.verbs import cancel, download, get, keys, ls, retry, run, watch
+from slacktide_cli.verbs import cancel, costs, download, estimate, get, keys, limits, ls, models, receipt, retry, run, watch
 
 TEMPLATE = Path(__file__).with_name("page.md")
 _MARK = re.compile(r"^\{\{(\w+)(?: (.+))?\}\}$", re.MULTILINE)
@@ -28,9 +29,15 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "retry": retry.Retried,
     "cancel": cancel.Cancelled,
     "validate": Document,
+    "estimate": estimate.EstimateDocument,
+    "models": Model,
+    "models --fit": models.FitsDocument,
+    "receipt": receipt.ReceiptDocument,
+    "costs": costs.CostsDocument,
     "keys create": keys.CreatedKey,
     "keys list": keys.KeyList,
     "keys revoke": keys.RevokedKey,
+    "keys limit": limits.LimitsDocument,
 }
 OUTCOMES: dict[ExitCode, str] = {
     ExitCode.OK: "Done, and the answer is yes.",

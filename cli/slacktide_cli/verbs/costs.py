@@ -9,8 +9,9 @@ import boto3
 import msgspec
 import typer
 from botocore.exceptions import BotoCoreError
-from rich.console import Console
+from msgspec import Meta
 
+from slacktide_cli.arguments import BucketOption, JsonOption, open_consoles, print_json, say
 from slacktide_cli.costs import By, Row, read_receipts, sum_costs
 from slacktide_cli.errors import ServiceError, UsageError
 from slacktide_cli.receipts import dollars
@@ -23,9 +24,9 @@ _UNITS = {"h": "hours", "d": "days"}
 class CostsDocument(msgspec.Struct, frozen=True):
     """What `--json` prints."""
 
-    since: str
-    by: By
-    rows: list[Row]
+    since: Annotated[str, Meta(description="batches that were made from then on, RFC 3339")]
+    by: Annotated[By, Meta(description="what they are summed up by")]
+    rows: Annotated[list[Row], Meta(description="the dearest first")]
     currency: str = "USD"
     v: int = 1
 
@@ -34,8 +35,8 @@ def costs(
     *,
     since: Annotated[str, typer.Option(help="From when on: 2026-01-31, a time, or e.g. 30d before now.")] = "30d",
     by: Annotated[By, typer.Option(help="What to sum up by; key: the API key that made the batch.")] = By.TAG,
-    bucket: Annotated[str | None, typer.Option(envvar="SLACKTIDE_BUCKET", help="Slacktide's bucket (output BucketName).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+    bucket: BucketOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Sum up what batches cost and saved, from the receipts in the bucket.
 
@@ -46,12 +47,11 @@ def costs(
     start = read_since(since, datetime.now(UTC))
     rows = sum_costs(read_receipts(_connect(), bucket, start), by)
     if as_json:
-        document = CostsDocument(start.strftime("%Y-%m-%dT%H:%M:%SZ"), by, rows)
-        typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        print_json(CostsDocument(start.strftime("%Y-%m-%dT%H:%M:%SZ"), by, rows))
         return
-    console = Console()
+    console, _ = open_consoles(as_json=False)
     for line in render_costs(rows, start):
-        console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+        say(console, visible(line))
 
 
 def read_since(text: str, now: datetime) -> datetime:

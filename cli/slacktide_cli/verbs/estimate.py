@@ -6,10 +6,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
+from msgspec import Meta
 
 from slacktide.estimating import Estimate, Estimator
 from slacktide.keys import DROP_SUFFIXES
+from slacktide_cli.arguments import JsonOption, open_consoles, print_json, say
 from slacktide_cli.errors import ExitCode, UsageError
 from slacktide_cli.estimates import render_estimate
 from slacktide_cli.preflight import possible_route
@@ -25,7 +26,7 @@ _BLOCK = 1 << 18  # bytes read at once
 class EstimateDocument(msgspec.Struct, frozen=True):
     """What `--json` prints."""
 
-    file: str
+    file: Annotated[str, Meta(description="the argument")]
     estimate: Estimate
     v: int = 1
 
@@ -40,7 +41,7 @@ def estimate(
     on_invalid: OnInvalidOption = None,
     max_invalid_ratio: MaxInvalidRatioOption = None,
     endpoint: Annotated[str | None, typer.Option(help="The only endpoint of the file; that of lines without a url.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Estimate what FILE would cost: tokens, and dollars by each backend of its models' routes. Nothing is sent.
 
@@ -58,10 +59,9 @@ def estimate(
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
     if as_json:
-        document = EstimateDocument(visible(str(file)), found)
-        typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        print_json(EstimateDocument(visible(str(file)), found))
     else:
-        console = Console()
+        console, _ = open_consoles(as_json=False)
         for line in render_estimate(str(file), found):
-            console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+            say(console, visible(line))
     raise typer.Exit(ExitCode.OK if found.failure is None and not found.invalid else ExitCode.FAILED)

@@ -136,10 +136,15 @@ def check_name(text: str, what: str) -> str:
 
 def connect(table: str | None) -> AccessKeys:
     """The keys of a table. Raises UsageError without one."""
+    return AccessKeys(open_table(table))
+
+
+def open_table(table: str | None) -> Any:
+    """The table of a stack. Raises UsageError without one."""
     if not table:
         raise UsageError("No table. Set SLACKTIDE_TABLE (or --table) to the output TableName of your stack.")
     make: Any = boto3.resource
-    return AccessKeys(make("dynamodb").Table(table))
+    return make("dynamodb").Table(table)
 
 
 @contextmanager

@@ -1,19 +1,47 @@
 """`slacktide models`: the model table, shipped or with a file of one's own laid over it."""
 
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
+from msgspec import Meta
 from rich.console import Console
 from rich.text import Text
 
 from slacktide.errors import ModelTableError
 from slacktide.instances import Fit, InstanceTable, find_fits, shipped_instances
 from slacktide.models import Model, ModelTable, read_override, shipped_models
+from slacktide_cli.arguments import print_json
 from slacktide_cli.errors import UsageError
+
+# What the manual says of the field with this name.
+_FITS = (
+    "the instance types that it fits, the GPUs of them that share it, the tokens of cache that are left, and their price "
+    "(null is unknown) with its day; an empty list: it fits none; null: not known, the table has no weights of it"
+)
+
+
+class FitDocument(msgspec.Struct, frozen=True):
+    """An instance type that a model fits."""
+
+    instance: str
+    gpu: str
+    gpus: int
+    cache_tokens: int
+    usd_per_hour: Decimal | None
+    as_of: date
+
+
+class FitsDocument(msgspec.Struct, frozen=True):
+    """A row of what `--fit --json` prints."""
+
+    model: Annotated[str, Meta(description="its id")]
+    fits: Annotated[list[FitDocument] | None, Meta(description=_FITS)]
 
 
 def models(
@@ -24,7 +52,7 @@ def models(
     fit: Annotated[
         bool, typer.Option("--fit", help="Say which instance types of SageMaker's transform jobs a model fits.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as a JSON list.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list; all else goes to the standard error.")] = False,
 ) -> None:
     """List the models that Slacktide knows, or check a model table before it goes into the bucket.
 
@@ -32,7 +60,7 @@ def models(
     """
     rows = read_table(file).rows
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
+        print_json([list_fits(model, shipped_instances()) for model in rows] if fit else rows)
         return
     console = Console()
     for model in rows:
@@ -74,6 +102,17 @@ def describe_fits(model: Model, table: InstanceTable) -> Iterator[str]:
         yield "own GPUs: fits no instance type, so there is no fallback"
     for _, found in groupby(fits, key=lambda fit: fit.instance.family):
         yield _describe_fit(min(found, key=lambda fit: (fit.instance.usd_per_hour or 0, fit.instance.gpus)), table)
+
+
+def list_fits(model: Model, table: InstanceTable) -> FitsDocument:
+    """All instance types that a model fits."""
+    fits = find_fits(model, table)
+    return FitsDocument(model.id, None if fits is None else [_list_fit(fit, table) for fit in fits])
+
+
+def _list_fit(fit: Fit, table: InstanceTable) -> FitDocument:
+    instance = fit.instance
+    return FitDocument(instance.name, instance.gpu, fit.gpus, fit.cache_tokens, instance.usd_per_hour, table.as_of)
 
 
 def _describe_fit(fit: Fit, table: InstanceTable) -> str:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,6 +16,7 @@ from slacktide.keys import DROP_SUFFIXES
 from slacktide.models import ModelTable
 from slacktide.options import read_options
 from slacktide.settings import Settings
+from slacktide_cli.arguments import JsonOption, print_json
 from slacktide_cli.errors import ExitCode, UsageError
 from slacktide_cli.models import rewrite_models
 from slacktide_cli.preflight import Report, examine
@@ -42,7 +42,7 @@ def validate(
     max_invalid_ratio: MaxInvalidRatioOption = None,
     endpoint: Annotated[str | None, typer.Option(help="The only endpoint of the file; that of lines without a url.")] = None,
     faults: Annotated[int, typer.Option(min=0, max=100_000, help="How many faults of each file to list.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check FILEs as the pipeline would, here: no AWS, no network, nothing is sent.
 
@@ -68,8 +68,7 @@ def validate(
         if not as_json:
             _say(console, "\n".join(render_report(file, report, options, console.encoding)))
     if as_json:
-        document = msgspec.json.encode(Document(code is ExitCode.OK, documents))
-        typer.echo(msgspec.json.format(document, indent=2))
+        print_json(Document(code is ExitCode.OK, documents))
     raise typer.Exit(code)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from tempfile import TemporaryFile
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from slacktide.batch import Failure, Options
 from slacktide.compression import Limits
@@ -27,6 +29,14 @@ START_SECONDS = 600  # until instances have the image and the weights, which is 
 COUNTED, SAMPLED, BOUND = "counted", "sampled", "bound"
 NO_SPEED = "The model table has no speed of it on this instance type."
 TOO_BIG = "It does not fit this instance type."
+
+# What the command line's manual says of the fields with these names.
+_TOKENS = (
+    "of prompts and answers. `method`: `counted`; `sampled`, so `prompt` is off by `error` at most in 95 of 100 samples; or "
+    "`bound`. `prompt_most` and `output_most` are the most of both"
+)
+_REAL_TIME = "the same in real time, by list prices"
+_MOST = "of the `prompts` alone, and the `most` that it can be; null is not known. On own GPUs `most` is all"
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -53,14 +63,14 @@ class BackendCost(msgspec.Struct, frozen=True):
     """A group at one backend of its route. For own GPUs `most` is all, and `instance` what they are."""
 
     backend: str
-    cost: Range
-    as_of: str | None
-    source: str | None
-    batchable: bool | None = None
-    batch_discount: str | None = None
-    ends: str | None = None
-    instance: str | None = None
-    note: str | None = None
+    cost: Annotated[Range, Meta(description=_MOST)]
+    as_of: Annotated[str | None, Meta(description="the day of the price; null where there is none")]
+    source: Annotated[str | None, Meta(description="where it was read")]
+    batchable: Annotated[bool | None, Meta(description="whether the backend says that it runs the model in batches")] = None
+    batch_discount: Annotated[str | None, Meta(description="the share off its real-time price")] = None
+    ends: Annotated[str | None, Meta(description="the last day of the model there")] = None
+    instance: Annotated[str | None, Meta(description="the instance type of own GPUs")] = None
+    note: Annotated[str | None, Meta(description="why something is not known, or what else counts")] = None
 
 
 class GroupEstimate(msgspec.Struct, frozen=True):
@@ -68,10 +78,10 @@ class GroupEstimate(msgspec.Struct, frozen=True):
 
     model: str
     endpoint: str
-    lines: int
-    tokens: Tokens
-    backends: list[BackendCost]
-    real_time: Range
+    lines: Annotated[int, Meta(description="its good lines")]
+    tokens: Annotated[Tokens, Meta(description=_TOKENS)]
+    backends: Annotated[list[BackendCost], Meta(description="those of its route, in order")]
+    real_time: Annotated[Range, Meta(description=_REAL_TIME)]
 
 
 class Alternative(msgspec.Struct, frozen=True):
@@ -88,15 +98,15 @@ class Estimate(msgspec.Struct, frozen=True):
     `seconds` is how long it may take; null, as long as there is no history to tell it from.
     """
 
-    total: int
-    invalid: int
-    codes: dict[str, int]
-    failure: Failure | None
-    groups: list[GroupEstimate]
-    cost: Range
-    real_time: Range
-    alternatives: list[Alternative]
-    seconds: int | None = None
+    total: Annotated[int, Meta(description="lines")]
+    invalid: Annotated[int, Meta(description="lines with faults, which cost nothing")]
+    codes: Annotated[dict[str, int], Meta(description="bad lines by code, the commonest first")]
+    failure: Annotated[Failure | None, Meta(description="of the failed batch, if the file would be refused; else null")]
+    groups: Annotated[list[GroupEstimate], Meta(description="one for each model and endpoint")]
+    cost: Annotated[Range, Meta(description="of all, by the first backend of each route: the `prompts` alone, and the `most`")]
+    real_time: Annotated[Range, Meta(description=_REAL_TIME)]
+    alternatives: Annotated[list[Alternative], Meta(description="if asked for: all of it on other models, the cheapest first")]
+    seconds: Annotated[int | None, Meta(description="how long it may take; null: not known")] = None
     currency: str = "USD"
 
 

@@ -22,14 +22,19 @@ MOST_PROBLEMS = 5  # in one message
 
 Name = Annotated[str, Meta(min_length=1)]
 
+# What the command line's manual says of the fields with these names.
+_SPEEDS = "tokens a second, in and out, of one instance, by instance type"
+_WEIGHTS = "what a GPU has to hold of it: `cache_bytes` for each token; `heads` of attention, which GPUs share; null is unknown"
+_TOKENIZER = "how its prompts are counted: `request`, `message` and `system` are tokens of the chat template"
+
 
 class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model at one backend: its id there, whether it is run in batches there, and what that costs by terms of several days."""
 
-    id: Name
-    batchable: bool = True
-    terms: list[Terms] = []
-    speeds: dict[str, Annotated[int, Meta(ge=1)]] = {}  # tokens a second, in and out, of one instance, by instance type
+    id: Annotated[Name, Meta(description="its name there")]
+    batchable: Annotated[bool, Meta(description="whether it is run in batches there")] = True
+    terms: Annotated[list[Terms], Meta(description="of several days; the newest count")] = []
+    speeds: Annotated[dict[str, Annotated[int, Meta(ge=1)]], Meta(description=_SPEEDS)] = {}
 
     @property
     def newest_terms(self) -> Terms | None:
@@ -84,14 +89,14 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Name
     family: Name
     endpoints: Annotated[list[str], Meta(min_length=1)]
-    route: Annotated[list[str], Meta(min_length=1)]
-    backends: Upstreams
-    aliases: list[Name] = []
-    parameters: str | None = None
-    context: Annotated[int, Meta(ge=1)] | None = None
-    weights: Weights | None = None
-    tokenizer: Tokenizer | None = None
-    enabled: bool = True
+    route: Annotated[list[str], Meta(min_length=1, description="the backends, round after round")]
+    backends: Annotated[Upstreams, Meta(description="those that have it")]
+    aliases: Annotated[list[Name], Meta(description="other names that requests may have for it")] = []
+    parameters: Annotated[str | None, Meta(description='for people, as "70B"')] = None
+    context: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="tokens of its window; null is unknown")] = None
+    weights: Annotated[Weights | None, Meta(description=_WEIGHTS)] = None
+    tokenizer: Annotated[Tokenizer | None, Meta(description=_TOKENIZER)] = None
+    enabled: Annotated[bool, Meta(description="false: it is known, and refused")] = True
 
     def upstream(self, backend: str) -> Upstream | None:
         """The model at a backend; None when the backend does not have it."""

@@ -37,14 +37,14 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     `batchable` is what the backend says; whether a stack tries is for `Upstream.batchable`. `ends` is the day of its withdrawal.
     """
 
-    as_of: date
-    source: Annotated[str, Meta(min_length=1)]
+    as_of: Annotated[date, Meta(description="the day on which they were known")]
+    source: Annotated[str, Meta(min_length=1, description="where they were read")]
     currency: Literal["USD"] = "USD"
-    real_time: Price | None = None
-    batch_discount: Decimal | None = None
-    batch: Price | None = None
-    batchable: bool | None = None
-    ends: date | None = None
+    real_time: Annotated[Price | None, Meta(description="dollars for a million tokens of prompts and of answers")] = None
+    batch_discount: Annotated[Decimal | None, Meta(description="the share off it in batches")] = None
+    batch: Annotated[Price | None, Meta(description="the price in batches, where it is no such share")] = None
+    batchable: Annotated[bool | None, Meta(description="whether the backend says that it runs it in batches")] = None
+    ends: Annotated[date | None, Meta(description="the last day of the model there")] = None
 
     def __post_init__(self) -> None:
         share = self.batch_discount

@@ -7,9 +7,10 @@ a note, and the totals then say that they are not complete: never a zero that no
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from slacktide.batch import Batch, Job, Summary
 from slacktide.notifications import counts_of, rfc3339
@@ -52,14 +53,14 @@ class Cost:
 class UnitPrice(msgspec.Struct, frozen=True):
     """What a million tokens, or an hour of an instance, cost, and when that was known."""
 
-    as_of: str
-    source: str
+    as_of: Annotated[str, Meta(description="the day on which it was known")]
+    source: Annotated[str, Meta(description="where it was read")]
     currency: str = "USD"
-    input: str | None = None
-    output: str | None = None
-    instance: str | None = None
-    instances: int | None = None
-    usd_per_hour: str | None = None
+    input: Annotated[str | None, Meta(description="for a million tokens of prompts; null for own GPUs")] = None
+    output: Annotated[str | None, Meta(description="for a million tokens of answers; null for own GPUs")] = None
+    instance: Annotated[str | None, Meta(description="the instance type of own GPUs")] = None
+    instances: Annotated[int | None, Meta(description="how many of them")] = None
+    usd_per_hour: Annotated[str | None, Meta(description="of one of them; null is not known")] = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -69,29 +70,29 @@ class Entry(msgspec.Struct, frozen=True):
     backend: str
     round: int
     jobs: int
-    abandoned: int
+    abandoned: Annotated[int, Meta(description="jobs that were given up, of which nothing is known")]
     requests: int
-    completed: int | None
+    completed: Annotated[int | None, Meta(description="requests that were answered; only they are paid for")]
     prompt_tokens: int | None
     completion_tokens: int | None
-    seconds: int | None
+    seconds: Annotated[int | None, Meta(description="from creation to end, of all jobs")]
     price: UnitPrice | None
-    real_time_price: UnitPrice | None
-    cost: str | None
-    real_time_cost: str | None
-    saved: str | None
-    note: str | None
+    real_time_price: Annotated[UnitPrice | None, Meta(description="what the same tokens cost in real time")]
+    cost: Annotated[str | None, Meta(description="dollars")]
+    real_time_cost: Annotated[str | None, Meta(description="dollars in real time")]
+    saved: Annotated[str | None, Meta(description="the difference; below 0 where own GPUs cost more")]
+    note: Annotated[str | None, Meta(description="why an amount is null")]
 
 
 class Costs(msgspec.Struct, frozen=True):
     """The money of a batch. Totals are of what is known: all costs if `complete`, all savings if `compared`."""
 
-    cost: str
-    real_time_cost: str
-    saved: str
-    complete: bool
-    compared: bool
-    entries: list[Entry]
+    cost: Annotated[str, Meta(description="dollars, as far as they are known")]
+    real_time_cost: Annotated[str, Meta(description="dollars that it would have cost in real time, as far as they are known")]
+    saved: Annotated[str, Meta(description="the difference, of what both are known of; below 0 where own GPUs cost more")]
+    complete: Annotated[bool, Meta(description="whether `cost` is all of it")]
+    compared: Annotated[bool, Meta(description="whether `saved` is all of it")]
+    entries: Annotated[list[Entry], Meta(description="by round, model and backend")]
     currency: str = "USD"
 
 

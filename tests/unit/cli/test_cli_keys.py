@@ -4,14 +4,17 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Protocol
 
 import boto3
 import pytest
 
 from slacktide.access import AccessKeys
+from slacktide.limits import LimitRecords, OwnerLimits
 from slacktide_cli import app
 from slacktide_cli.verbs.keys import CreatedKey, KeyDocument, KeyList, RevokedKey
+from slacktide_cli.verbs.limits import LimitsDocument
 
 KEY = re.compile(r"slk_[a-z2-7]{16}_[A-Za-z0-9_-]{43}")
 
@@ -126,6 +129,8 @@ def test_a_name_that_nobody_has_is_told(call: Call, access: AccessKeys) -> None:
         (["create", "a", "--owner", ""], "--owner: a name"),
         (["create", "a", "--requests-per-second", "-1"], "--requests-per-second"),
         (["revoke", "a/b"], "NAME: a name"),
+        (["limit", "a#b", "--tokens-per-day", "1"], "OWNER: a name"),
+        (["limit"], "Missing argument"),
     ],
 )
 def test_what_cannot_be_a_name_is_2(call: Call, access: AccessKeys, arguments: list[str], told: str) -> None:
@@ -135,7 +140,9 @@ def test_what_cannot_be_a_name_is_2(call: Call, access: AccessKeys, arguments: l
     assert list(access.all()) == []
 
 
-@pytest.mark.parametrize("arguments", [["create", "a"], ["list"], ["revoke", "a"]])
+@pytest.mark.parametrize(
+    "arguments", [["create", "a"], ["list"], ["revoke", "a"], ["limit", "a"], ["limit", "a", "--tokens-per-day", "1"]]
+)
 def test_a_missing_table_says_what_to_do(call: Call, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.delenv("SLACKTIDE_TABLE", raising=False)
     code, said = call(*arguments)
@@ -143,7 +150,9 @@ def test_a_missing_table_says_what_to_do(call: Call, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("aws")
-@pytest.mark.parametrize("arguments", [["create", "a"], ["list"], ["revoke", "a"]])
+@pytest.mark.parametrize(
+    "arguments", [["create", "a"], ["list"], ["revoke", "a"], ["limit", "a"], ["limit", "a", "--tokens-per-day", "1"]]
+)
 def test_a_refusal_of_aws_is_said(call: Call, arguments: list[str]) -> None:
     code, said = call(*arguments, "--table", "nobodys")
     assert code == 1
@@ -157,3 +166,72 @@ def test_an_aws_without_a_region_is_said(call: Call, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     code, said = call("list")
     assert (code, "region" in said.err) == (1, True)
+
+
+SET = ("--concurrent-batches", "2", "--tokens-per-day", "1000000", "--usd-per-month", "12.50")
+
+
+class TestLimit:
+    def test_limits_are_set_and_shown(self, call: Call, access: AccessKeys) -> None:
+        call("create", "a", "--owner", "research")
+        code, said = call("limit", "research", *SET)
+        assert (code, said.err) == (0, "")
+        rows = [line.split(maxsplit=1) for line in said.out.splitlines()]
+        assert rows == [
+            ["LIMIT", "OF research"], ["concurrent-batches", "2"], ["tokens-per-day", "1,000,000"], ["usd-per-month", "12.50"],
+        ]  # fmt: skip
+        assert LimitRecords(access.table).get("research") == OwnerLimits(2, 1_000_000, Decimal("12.5"))
+        assert call("limit", "research")[1].out == said.out
+
+    @pytest.mark.parametrize("nothing", ["0", "none"])
+    def test_one_is_removed_and_the_others_stay(self, call: Call, access: AccessKeys, nothing: str) -> None:
+        call("limit", "research", *SET)
+        assert call("limit", "research", "--usd-per-month", nothing, "--concurrent-batches", nothing)[0] == 0
+        assert LimitRecords(access.table).get("research") == OwnerLimits(tokens_per_day=1_000_000)
+        assert "usd-per-month       none" in call("limit", "research")[1].out
+
+    def test_the_document(self, call: Call, access: AccessKeys) -> None:
+        assert access.table
+        call("limit", "research", *SET)
+        document = json.loads(call("limit", "research", "--tokens-per-day", "none", "--json")[1].out)
+        assert list(document) == list(LimitsDocument.__struct_fields__)
+        assert document == {
+            "owner": "research",
+            "concurrent_batches": 2,
+            "tokens_per_day": None,
+            "usd_per_month": "12.50",
+            "v": 1,
+        }
+
+    def test_to_look_changes_nothing(self, call: Call, access: AccessKeys) -> None:
+        assert call("limit", "research")[0] == 0
+        assert access.table.scan()["Items"] == []
+
+    def test_an_owner_without_a_key_may_be_a_slip_of_the_pen(self, call: Call, access: AccessKeys) -> None:
+        assert access.table
+        call("create", "a", "--owner", "research")
+        assert "No key in use belongs to reserach." in call("limit", "reserach", *SET)[1].err
+        assert call("limit", "research", *SET)[1].err == ""
+        call("revoke", "a")
+        assert "No key in use belongs to research." in call("limit", "research")[1].err
+
+    def test_the_drop_zone_has_the_parameters_of_the_stack_besides(self, call: Call, access: AccessKeys) -> None:
+        assert access.table
+        code, said = call("limit", "drop", "--tokens-per-day", "5")
+        assert (code, said.err) == (0, "")
+        for told in ("the stack's DropConcurrentBatches", "tokens-per-day      5", "the stack's DropUsdPerMonth"):
+            assert told in said.out
+
+    @pytest.mark.parametrize(
+        ("option", "text"),
+        [
+            ("--concurrent-batches", "1.5"), ("--concurrent-batches", "-1"), ("--tokens-per-day", "1" * 13),
+            ("--tokens-per-day", ""), ("--tokens-per-day", "\u0661"), ("--usd-per-month", "1.2345678"),
+            ("--usd-per-month", "1e3"), ("--usd-per-month", "NaN"), ("--usd-per-month", "-1"), ("--usd-per-month", "None"),
+        ],
+    )  # fmt: skip
+    def test_what_is_no_limit_is_told(self, call: Call, access: AccessKeys, option: str, text: str) -> None:
+        code, said = call("limit", "a", f"{option}={text}")
+        assert (code, said.out) == (2, "")
+        assert option in said.err
+        assert access.table.scan()["Items"] == []

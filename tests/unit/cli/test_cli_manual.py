@@ -11,7 +11,7 @@ from slacktide_cli.manual import fields, page
 from slacktide_cli.manual.commands import find_commands, find_variables, render_command
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "cli.md").read_text()
-OTHER_DOCUMENTS = {"models", "fake-together"}  # a list of rows; two fields
+OTHER_DOCUMENTS = {"fake-together"}  # two fields
 
 VERBS = list(find_commands())
 

@@ -4,10 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from slacktide.models import shipped_models
 from slacktide_cli import app
+from slacktide_cli.verbs.models import FitsDocument
 
 MINE = """[[models]]
 id = "mine"
@@ -72,6 +74,19 @@ def test_what_fits_is_shown_with_its_price(
     assert "ml.g6e.12xlarge: 4 L40S, $13.12/h" in blocks["meta-llama/Llama-3.3-70B-Instruct-Turbo"]
     assert "fits no instance type, so there is no fallback" in blocks["deepseek-ai/DeepSeek-R1"]
     assert "not known" in blocks["mine"]
+
+
+def test_json_has_what_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(MINE)
+    assert call(monkeypatch, "--fit", "--json", "--file", str(file)) == 0
+    rows = msgspec.json.decode(capsys.readouterr().out, type=list[FitsDocument])
+    fits = {row.model: row.fits for row in rows}
+    assert list(fits) == [*shipped_models().ids, "mine"]
+    assert (fits["mine"], fits["deepseek-ai/DeepSeek-R1"]) == (None, [])
+    (four,) = [fit for fit in fits["meta-llama/Llama-3.3-70B-Instruct-Turbo"] or [] if fit.instance == "ml.g6e.12xlarge"]
+    assert (four.gpu, four.gpus, str(four.usd_per_hour), str(four.as_of)) == ("L40S", 4, "13.12", "2026-09-27")
+    assert four.cache_tokens > 0
 
 
 def split_blocks(shown: str) -> list[str]:

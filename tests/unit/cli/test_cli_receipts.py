@@ -95,6 +95,15 @@ class TestReceipt:
         assert capsys.readouterr().out == folder
         assert receipt["batch_id"] in folder
 
+    def test_a_script_gets_its_money_as_it_stands_there(
+        self, receipt: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "receipt.json").write_text(json.dumps(receipt))
+        assert call(monkeypatch, "receipt", str(tmp_path), "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+        fields = ("batch_id", "status", "owner", "tag", "created_at", "costs")
+        assert document == {name: receipt[name] for name in fields} | {"v": 1}
+
     @pytest.mark.parametrize(
         ("content", "told"), [(None, "cannot be read"), ("nonsense", "is no receipt"), ("[]", "is no receipt")]
     )
