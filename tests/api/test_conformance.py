@@ -8,7 +8,7 @@ import pytest
 from api.caller import Caller, url_of
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 40  # that calls are made up for
+SECONDS = 180  # bounds a hang; a quiet machine takes some 15 s
 CHECKS = [
     "not_a_server_error",
     "status_code_conformance",
@@ -24,8 +24,10 @@ def test_calls_that_are_made_up(caller: Caller, tmp_path: Path) -> None:
     command = [str(ROOT / ".slacktide" / "venvs" / "schemathesis" / "bin" / "schemathesis"), "run"]
     command += [str(ROOT / "docs" / "api" / "openapi.json"), "--url", url_of(caller.stack)]
     command += ["-H", f"Authorization: Bearer {caller.key}", "--max-redirects", "0"]  # where files are is S3, not the API
-    command += ["--phases", "coverage,fuzzing", "--max-examples", "4", "--max-time", str(SECONDS), "--seed", "1"]
+    command += ["--phases", "coverage,fuzzing", "--max-examples", "2", "--seed", "1"]
     command += ["--checks", ",".join(CHECKS), "--continue-on-failure", "--generation-database", "none", "--no-color"]
-    done = subprocess.run([*command, "--warnings", "off"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180)
+    done = subprocess.run(
+        [*command, "--warnings", "off"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=SECONDS
+    )
     assert done.returncode == 0, done.stdout[-5_000:] + done.stderr[-1_000:]
     assert "Tested: 40" in done.stdout, "a call was not tried; this many are in the document"

@@ -1,5 +1,6 @@
 """A deployed stack in which nothing runs by itself, so that each function is called when the test wants it."""
 
+import base64
 import io
 import json
 import time
@@ -9,7 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from e2e.stack import Stack, jsonl, requests
+from slacktide.access import AccessKeys
 from slacktide.batch import Batch, Job
 from slacktide.ids import RequestId
 from slacktide.records import Records
@@ -21,8 +25,18 @@ NOTHING = json.dumps({"StartAt": "Nothing", "States": {"Nothing": {"Type": "Pass
 # Stands in front of each function: the emulator ends the process of a function that raises, and the next call would wait for
 # another; and what befell a message is told to nobody. Without the mark the event passes as it is.
 TELLER = """
+import logging
 import traceback
 import app
+
+class Notes(logging.Handler):
+    # What the API logs and answers as a plain 500.
+    def emit(self, record):
+        if record.exc_info:
+            self.last = "".join(traceback.format_exception(*record.exc_info))
+
+notes = Notes()
+logging.getLogger("slacktide").addHandler(notes)
 
 def handler(event, context):
     if not event.pop("tell", False):
@@ -31,9 +45,14 @@ def handler(event, context):
         answer = app.handler(event, context)
     except Exception:
         return {"failure": traceback.format_exc()}
+    if isinstance(answer, dict) and answer.get("statusCode") == 500:
+        return {"failure": notes.last}
     failures = [] if not hasattr(app, "processor") else app.processor.exceptions
     return {"failure": "".join(traceback.format_exception(failures[0][1]))} if failures else {"answer": answer}
 """
+
+
+Form = dict[str, str | bytes]  # texts, and the bytes of the one file
 
 
 class CallFailedError(Exception):
@@ -101,6 +120,32 @@ class Workbench:
             "detail": {"bucket": {"name": self.stack.bucket}, "object": thing},
         }
 
+    def ask(self, owner: str, method: str, path: str, body: Document | None = None, form: Form | None = None) -> dict[str, Any]:
+        """Call the API as API Gateway does, with a new key. Raises CallFailedError for a 500; other answers are as they are."""
+        _, key = AccessKeys(self.records.table).create(f"{time.monotonic_ns()}", owner, 1, requests_per_second=1_000)
+        headers, content = {"Authorization": f"Bearer {key}"}, json.dumps(body).encode() if body is not None else b""
+        if form is not None:
+            kind, content = encode_form(form)
+            headers["Content-Type"] = kind
+        text = base64.b64encode(content).decode()
+        event = {"httpMethod": method, "path": path, "headers": headers, "body": text, "isBase64Encoded": True}
+        return self.call("ApiFunction", event | {"requestContext": {}})
+
+    def told(self, owner: str, method: str, path: str, body: Document | None = None, form: Form | None = None) -> Any:
+        """The same; answers the body of an answer that is a good one."""
+        answer = self.ask(owner, method, path, body, form)
+        assert answer["statusCode"] in {200, 201}, answer
+        return json.loads(answer["body"])
+
+    def follow(self, answer: dict[str, Any], method: str = "GET", content: bytes | None = None) -> bytes:
+        """Go where an answer leads: the URL is good for what the role may that signed it. Raises CallFailedError."""
+        assert answer["statusCode"] == 302, answer
+        (url,) = answer["multiValueHeaders"]["Location"] if "multiValueHeaders" in answer else [answer["headers"]["Location"]]
+        fetched = httpx.request(method, url, content=content)
+        if fetched.status_code != 200:
+            raise CallFailedError(f"{method}: {fetched.status_code} {fetched.text}")
+        return fetched.content
+
     # A new batch, brought to a stage
 
     def queued(self, lines: list[Any] | None = None) -> Batch:
@@ -149,6 +194,14 @@ class Workbench:
         table = self.records.table
         for item in table.scan()["Items"]:
             table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
+
+
+def encode_form(form: Form) -> tuple[str, bytes]:
+    """A form as clients send it: its content type, and its bytes."""
+    files = {name: ("a.jsonl", value) for name, value in form.items() if isinstance(value, bytes)}
+    texts = {name: value for name, value in form.items() if isinstance(value, str)}
+    request = httpx.Request("POST", "http://localhost", data=texts, files=files)
+    return request.headers["content-type"], request.read()
 
 
 def pack(files: dict[str, str]) -> bytes:

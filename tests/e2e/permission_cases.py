@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 import pytest
 
+from e2e import permission_calls as calls
 from e2e.permission_bench import NOTHING, CallFailedError, Workbench
 from e2e.stack import eventually, jsonl, request, requests
 from slacktide.batch import Job, LineIndex, Notice, ObjectRef, Part
@@ -312,6 +313,25 @@ CASES = [
     Case("an assembly takes too long", "AssembleFunction", an_assembly_takes_too_long),
     Case("dead letters are sent", "DeadLetterFunction", dead_letters_are_sent),
     Case("a batch is announced", "AnnounceFunction", a_batch_is_announced),
+    Case("a created batch is validated", "ValidateFunction", calls.a_created_batch_is_validated),
+    Case("failed lines are run again", "ValidateFunction", calls.failed_lines_are_run_again),
+    Case("many failed lines are run again", "ValidateFunction", calls.many_failed_lines_are_run_again),
+    Case("a file is uploaded", "ApiFunction", calls.a_file_is_uploaded),
+    Case("a file is sent to a URL", "ApiFunction", calls.a_file_is_sent_to_a_url),
+    Case("a file is read", "ApiFunction", calls.a_file_is_read),
+    Case("a file in parts is read", "ApiFunction", calls.a_file_in_parts_is_read),
+    Case("a file is deleted", "ApiFunction", calls.a_file_is_deleted),
+    Case("files and batches are listed", "ApiFunction", calls.files_and_batches_are_listed),
+    Case("a batch is created", "ApiFunction", calls.a_batch_is_created),
+    Case("a batch is cancelled by a call", "ApiFunction", calls.a_batch_is_cancelled),
+    Case("a dropped file is read", "ApiFunction", calls.a_dropped_file_is_read),
+    Case("results are read", "ApiFunction", calls.results_are_read),
+    Case("a result is deleted", "ApiFunction", calls.a_result_is_deleted),
+    Case("a refused batch tells of its lines", "ApiFunction", calls.a_refused_batch_tells_of_its_lines),
+    Case("a finished part is read", "ApiFunction", calls.a_finished_part_is_read),
+    Case("models of one's own are listed", "ApiFunction", calls.models_of_ones_own_are_listed),
+    Case("an upload is overdue", "SweepFunction", calls.an_upload_is_overdue),
+    Case("the message of a batch was not sent", "SweepFunction", calls.the_message_of_a_batch_was_not_sent),
     Case("a batch is left behind", "SweepFunction", a_batch_is_left_behind),
     Case("a reservation is left behind", "SweepFunction", a_reservation_is_left_behind),
     Case("a batch is cancelled while it is held", "SweepFunction", a_batch_is_cancelled_while_it_is_held),

@@ -65,6 +65,7 @@ EXCUSES: dict[str, tuple[str, ...]] = {
         "PollRole.WriteLog",
         "CollectRole.WriteLog",
         "SweepRole.WriteLog",
+        "ApiRole.WriteLog",
     ),
     "The emulator answers 404 for a missing object to everybody; S3 answers 403 to a role that may not list the bucket.": (
         "ValidateRole.TellMissingObjects",

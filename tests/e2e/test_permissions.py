@@ -29,6 +29,8 @@ PARAMETERS = {
     "TransformConcurrentJobs": "10000",
     "DropConcurrentBatches": "100000",
 }
+# Of AWS's own policies only this one, with which API Gateway writes logs.
+API_LOGS = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 FORBIDDEN_HEAD = "(403) when calling the HeadObject operation"  # its answer has no body, so no action
 
@@ -76,7 +78,7 @@ def test_the_statements_are_those_of_the_expanded_template_and_of_the_deployed_r
 
     assert sorted(written_statements(expanded), key=str) == sorted(STATEMENTS, key=str)
     assert sorted(roles.deployed_statements(), key=str) == sorted(STATEMENTS, key=str)
-    assert roles.attached_policies() == []
+    assert roles.attached_policies() == [API_LOGS]
     assert deployed == set(roles.names.values()), "a role that the template does not write"
 
 

@@ -58,6 +58,10 @@ class FakeQueue:
         return {"Failed": [{"Id": entry["Id"]} for entry in Entries if entry["Id"] in failed]}
 
     @external
+    def send_message(self, *, MessageBody: str, **_: Any) -> None:
+        self.bodies.append(MessageBody)
+
+    @external
     def change_message_visibility(self, *, VisibilityTimeout: int, **_: Any) -> None:
         self.visibilities.append(VisibilityTimeout)
 

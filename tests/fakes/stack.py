@@ -13,6 +13,7 @@ from fakes.machines import FakeStates
 from fakes.messaging import FakeEvents
 from fakes.world import BUCKET, World
 from slacktide import wiring
+from slacktide.api import wiring as api_wiring
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 VERBS = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
@@ -42,7 +43,7 @@ def load(verb: str) -> ModuleType:
 
 
 def clear_caches() -> None:
-    for thing in vars(wiring).values():
+    for thing in [*vars(wiring).values(), *vars(api_wiring).values()]:
         if hasattr(thing, "cache_clear"):
             thing.cache_clear()
 

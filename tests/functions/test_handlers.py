@@ -8,7 +8,10 @@ import pytest
 from fakes.stack import VERBS, Context, Stack, clear_caches, load
 from fakes.world import BUCKET, NOTHING, jsonl, request
 from slacktide import wiring
+from slacktide.access import AccessKeys
+from slacktide.batch import ObjectRef
 from slacktide.errors import EventError, SettingsError
+from slacktide.files import FilePart
 
 FILE = jsonl(request("a"), request("b"), b"nonsense")
 STEPS = ["plan", "follow", "submit", "poll", "collect", "assemble", "dead_letter", "announce"]
@@ -97,6 +100,32 @@ def test_a_failed_message_comes_again_and_is_said(stack: Stack, caplog: pytest.L
     assert stack.call("validate", event) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
     assert [record.levelname for record in caplog.records if record.levelname == "ERROR"] == ["ERROR"]
     assert stack.call("validate", event) == {"batchItemFailures": []}
+
+
+def test_a_call_of_the_api_creates_a_batch_that_runs(stack: Stack) -> None:
+    _, key = AccessKeys(stack.table).create("name", "owner", 1)
+
+    def call(method: str, path: str, body: dict[str, Any] | None = None, key: str | None = key) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        event = {"httpMethod": method, "path": path, "headers": headers, "body": json.dumps(body), "requestContext": {}}
+        return stack.call("api", event)
+
+    assert call("GET", "/v1/batches", key=None)["statusCode"] == 401
+    new = {"bytes": len(FILE), "filename": "a.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
+    upload = json.loads(call("POST", "/openai/v1/uploads", new)["body"])["id"]
+    put = stack.s3.put_object(Bucket=BUCKET, Key="uploads/part", Body=FILE)
+    file_id = upload.replace("upload_", "file-")
+    source = ObjectRef(BUCKET, "uploads/part", put["VersionId"], len(FILE))
+    wiring.files().add_part(wiring.files().get(file_id, "owner"), FilePart("part_1", 1, source))
+    assert call("POST", f"/openai/v1/uploads/{upload}/complete", {"part_ids": ["part_1"]})["statusCode"] == 200
+    created = call("POST", "/v1/batches", {"input_file_id": file_id, "endpoint": "/v1/chat/completions"})
+    assert created["statusCode"] == 201
+    (message,) = stack.sqs.receive_message(QueueUrl=wiring.settings().input_queue_url)["Messages"]
+    assert stack.call("validate", stack.message(message["Body"])) == {"batchItemFailures": []}
+    stack.run()
+    batch_id = json.loads(created["body"])["job"]["id"]
+    told = json.loads(call("GET", f"/openai/v1/batches/{batch_id}")["body"])
+    assert (told["status"], told["request_counts"]) == ("completed", {"total": 3, "completed": 2, "failed": 1})
 
 
 def test_sweep_takes_any_event(stack: Stack, batch_id: str) -> None:

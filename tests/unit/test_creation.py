@@ -211,6 +211,15 @@ class TestAtOnce:
         assert list(records.open_batches()) == won
         assert len(queue.bodies) == 1
 
+    def test_the_quicker_one_wins_also_where_an_older_one_is_known(
+        self, create: Create, creator: Creator, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = create(RETRY)
+        clock.advance(RETRY_SECONDS + 1)
+        won: list[str] = []
+        self.interfere(monkeypatch, creator, 1, lambda: won.append(create(RETRY)))
+        assert create(Attempt(retry_count=2)) == won[0] != old
+
     def test_two_on_purpose_are_two(
         self, create: Create, creator: Creator, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
