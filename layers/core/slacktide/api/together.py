@@ -276,8 +276,8 @@ def create_batch(api: Api, call: Call) -> Reply:
     if wanted.model_id is not None:
         message = "model_id is not supported: each line names its model, in body.model."
         raise BadRequestError(message, param="model_id", code="unsupported_parameter")
-    given = {"completion-window": wanted.completion_window, "priority": wanted.priority}
-    options = {name: str(value) for name, value in given.items() if value is not None}
+    given = {"completion-window": wanted.completion_window, "priority": name_priority(wanted.priority)}
+    options = {name: value for name, value in given.items() if value is not None}
     batch = api.batches.create(call.owner, Creation(wanted.input_file_id, wanted.endpoint, options, None), call.attempt)
     return Reply(BatchCreated(render_batch(batch)), status=HTTPStatus.CREATED)
 
@@ -320,6 +320,13 @@ def check_purpose(purpose: str | None) -> None:
     """Raises BadRequestError for files that are for something else than batches."""
     if purpose != PURPOSE:
         raise BadRequestError(f"purpose must be {PURPOSE}: batches are all that is run here.", param="purpose")
+
+
+def name_priority(number: int | None) -> str | None:
+    """Together's priority is a number, of which nothing is told but that more is sooner."""
+    if number is None:
+        return None
+    return "normal" if number == 0 else "high" if number > 0 else "low"
 
 
 def render_file(file: FileView) -> FileResponse:
