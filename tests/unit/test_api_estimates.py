@@ -11,7 +11,7 @@ from slacktide.api.estimates import EstimateService
 from slacktide.api.files import FileService
 from slacktide.api.models import ModelService
 from slacktide.api.together import name_priority
-from slacktide.batch import ObjectRef
+from slacktide.batch import DROP_OWNER, ObjectRef
 from slacktide.files import File, FileState
 from slacktide.ids import new_file_id
 from slacktide.keys import MODELS_KEY
@@ -26,15 +26,15 @@ def service(world: World) -> EstimateService:
 
 def serve(world: World) -> EstimateService:
     files = FileService(world.bucket, world.records, world.files, world.sources, cast("Any", None))
-    return EstimateService(files, ModelService(world.tables), world.sources, world.settings)
+    return EstimateService(world.records, files, ModelService(world.tables), world.sources, world.settings)
 
 
-def upload(world: World, content: bytes) -> str:
+def upload(world: World, content: bytes, owner: str = "me") -> str:
     file_id = new_file_id()
     key = f"uploads/{file_id}/000001"
     version = world.s3.put_object(Key=key, Body=content)["VersionId"]
     source = ObjectRef(world.bucket.name, key, version, len(content))
-    world.files.put(File(file_id, "me", "f.jsonl", "batch", world.clock(), FileState.READY, len(content), source))
+    world.files.put(File(file_id, owner, "f.jsonl", "batch", world.clock(), FileState.READY, len(content), source))
     return file_id
 
 
@@ -51,6 +51,18 @@ def test_the_other_models_are_those_that_run_here() -> None:
     world = World(has_hosted=True)
     found = serve(world).estimate("me", upload(world, FILE), compare=True)
     assert "meta-llama/Llama-3.3-70B-Instruct-Turbo" in {other.model for other in found.alternatives}
+
+
+def test_how_long_it_may_take_is_what_batches_like_it_took(world: World) -> None:
+    service = serve(world)
+    assert service.estimate(DROP_OWNER, upload(world, FILE, DROP_OWNER), compare=False).seconds is None
+    for _ in range(3):
+        assert world.deliver(world.drop(FILE))
+        world.run()
+    times = sorted((batch.ended_at or 0) - batch.begins_at for batch in world.batches())
+    assert times[1] > 0
+    assert service.estimate(DROP_OWNER, upload(world, FILE, DROP_OWNER), compare=False).seconds == times[1]
+    assert service.estimate("me", upload(world, FILE), compare=False).seconds is None, "by one's own batches alone"
 
 
 def test_the_table_of_the_stack_counts(world: World, service: EstimateService) -> None:

@@ -54,6 +54,6 @@ def api() -> APIGatewayRestResolver:
     )
     parts = PartService(wiring.bucket(), wiring.records(), batches, links())
     models = ModelService(wiring.model_tables())
-    estimates = EstimateService(file_service, models, sources, here)
+    estimates = EstimateService(wiring.records(), file_service, models, sources, here)
     services = Api(file_service, uploads, batches, parts, models, estimates)
     return App(services, access_keys(), here.api_requests_per_second, wiring.now).resolver()
