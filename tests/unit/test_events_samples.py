@@ -10,7 +10,7 @@ import pytest
 from slacktide.access import AccessKey
 from slacktide.api.app import ROUTES
 from slacktide.api.calls import Call, read_body
-from slacktide.api.openai import BatchCreate
+from slacktide.api.openai_objects import BatchCreate
 from slacktide.events import Created, Dropped, create_message, read_event
 from slacktide.ids import BATCH_ID
 from slacktide.steps import read_step

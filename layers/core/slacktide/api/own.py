@@ -1,4 +1,4 @@
-"""Calls that no other Batch API has, in both dialects: receipt, manifest, finished parts, and running failed lines again."""
+"""Calls that no other Batch API has, in both dialects: estimate, receipt, manifest, finished parts, retry of failed lines."""
 
 from http import HTTPStatus
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 
 from slacktide.api.calls import Call, Reply
+from slacktide.api.errors import BadRequestError
 from slacktide.api.parts import FinishedPart
 from slacktide.api.routing import Api, Route
 from slacktide.batch import Batch
 from slacktide.codes import CodeClass
+from slacktide.estimating import Estimate
 
 FOUND = HTTPStatus.FOUND
 
@@ -42,6 +44,14 @@ def retrieve_manifest(api: Api, call: Call, batch_id: str) -> Reply:
     return Reply(api.batches.document(call.owner, batch_id, "manifest.json"))
 
 
+def estimate_file(api: Api, call: Call, file_id: str) -> Reply:
+    """What an uploaded file would cost, by backend, and what of it would be refused."""
+    compare = call.query.get("compare", "false")
+    if compare not in {"true", "false"}:
+        raise BadRequestError("compare is true or false.", param="compare")
+    return Reply(api.estimates.estimate(call.owner, file_id, compare=compare == "true"))
+
+
 def list_parts(api: Api, call: Call, batch_id: str) -> Reply:
     """The finished parts of a batch, also while it runs."""
     return Reply(PartPage(api.parts.finished(call.owner, batch_id)))
@@ -55,7 +65,9 @@ def retrieve_part(api: Api, call: Call, batch_id: str, part_id: str) -> Reply:
 def routes(root: str) -> tuple[Route, ...]:
     """These calls below the root of a dialect."""
     batch = f"{root}/batches/{{batch_id}}"
+    compare = {"compare": "true: on the other models of the table too."}
     return (
+        Route("GET", f"{root}/files/{{file_id}}/estimate", estimate_file, "What a file would cost", Estimate, query=compare),
         Route("GET", f"{batch}/receipt", retrieve_receipt, "What a batch has used", dict[str, Any]),
         Route("GET", f"{batch}/manifest", retrieve_manifest, "What the results of a batch are", dict[str, Any]),
         Route("GET", f"{batch}/parts", list_parts, "List the finished parts of a batch", PartPage),

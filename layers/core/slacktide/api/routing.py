@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from slacktide.api.batches import BatchService
 from slacktide.api.calls import Reply
+from slacktide.api.estimates import EstimateService
 from slacktide.api.files import FileService
 from slacktide.api.models import ModelService
 from slacktide.api.parts import PartService
@@ -21,6 +22,7 @@ class Api:
     batches: BatchService
     parts: PartService
     models: ModelService
+    estimates: EstimateService
 
 
 Handler = Callable[..., Reply]

@@ -10,6 +10,7 @@ from slacktide import wiring
 from slacktide.access import AccessKeys
 from slacktide.api.app import App
 from slacktide.api.batches import BatchService
+from slacktide.api.estimates import EstimateService
 from slacktide.api.files import FileService
 from slacktide.api.models import ModelService
 from slacktide.api.parts import PartService
@@ -38,7 +39,8 @@ def links() -> Links:
 def api() -> APIGatewayRestResolver:
     """For the function `api`."""
     here = wiring.settings()
-    file_service = FileService(wiring.bucket(), wiring.records(), wiring.files(), Sources(wiring.bucket(), here), links())
+    sources = Sources(wiring.bucket(), here)
+    file_service = FileService(wiring.bucket(), wiring.records(), wiring.files(), sources, links())
     uploads = UploadService(wiring.bucket(), wiring.files(), links(), wiring.now)
     batches = BatchService(
         wiring.bucket(),
@@ -51,5 +53,7 @@ def api() -> APIGatewayRestResolver:
         wiring.now,
     )
     parts = PartService(wiring.bucket(), wiring.records(), batches, links())
-    services = Api(file_service, uploads, batches, parts, ModelService(wiring.model_tables()))
+    models = ModelService(wiring.model_tables())
+    estimates = EstimateService(wiring.records(), file_service, models, sources, here)
+    services = Api(file_service, uploads, batches, parts, models, estimates)
     return App(services, access_keys(), here.api_requests_per_second, wiring.now).resolver()
