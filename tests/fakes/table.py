@@ -25,33 +25,6 @@ class FakeTable:
     page: int = 1_000
     name: str = "table"
 
-    name: str = "table"
-
-    @property
-    def meta(self) -> "FakeTable":
-        """boto3's way from a table to its client: here both are one."""
-        return self
-
-    @property
-    def client(self) -> "FakeTable":
-        return self
-
-    @external
-    def transact_write_items(self, *, TransactItems: list[dict[str, Item]]) -> None:
-        """Puts alone, with the conditions that Slacktide writes as text: all of them, or none."""
-        puts = [entry["Put"] for entry in TransactItems]
-        for put in puts:
-            held = self.items.get((put["Item"]["pk"], put["Item"]["sk"]), {})
-            condition = put["ConditionExpression"]
-            name, _, value = condition.partition(" = ")
-            is_met = (
-                not held if condition == "attribute_not_exists(pk)" else held.get(name) == put["ExpressionAttributeValues"][value]
-            )
-            if not is_met:
-                refuse("TransactionCanceledException", "TransactWriteItems")
-        for put in puts:
-            self.items[put["Item"]["pk"], put["Item"]["sk"]] = _stored(put["Item"])
-
     @external
     def put_item(self, *, Item: Item, ConditionExpression: Any = None) -> None:
         key = Item["pk"], Item["sk"]

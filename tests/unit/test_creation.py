@@ -229,7 +229,8 @@ class TestAtOnce:
         assert len(list(records.open_batches())) == 2
 
     def test_who_is_never_quick_enough_is_told(self, create: Create, creator: Creator, monkeypatch: pytest.MonkeyPatch) -> None:
-        conflict: Any = {"Error": {"Code": "TransactionConflictException"}}
+        reasons = [{"Code": "ConditionalCheckFailed"}, {"Code": "None"}]
+        conflict: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
 
         def refuse() -> None:
             raise ClientError(conflict, "TransactWriteItems")

@@ -8,14 +8,13 @@ from typing import Any
 
 import msgspec
 from boto3.dynamodb.conditions import Attr
-from botocore.exceptions import ClientError
 
 from slacktide.batch import Batch
-from slacktide.bucket import error_code
 from slacktide.errors import ConflictError, SlacktideError
 from slacktide.events import create_message
 from slacktide.items import from_item, to_item, update
 from slacktide.records import Records, batch_item
+from slacktide.transactions import commit, put
 
 KEY_SECONDS = 86_400  # for how long an Idempotency-Key means the same batch
 RETRY_SECONDS = 3_600  # for how long a call that says that it is a retry does: three tries of 10 minutes, and their pauses
@@ -106,22 +105,12 @@ class Creator:
 
     def _write(self, batch: Batch, creation: Creation, place: str, known: Creation | None) -> bool:
         """Write batch and creation, both or none; False when somebody else was quicker."""
-        table = self.records.table
-        is_new: dict[str, Any] = {"TableName": table.name, "ConditionExpression": "attribute_not_exists(pk)"}
-        is_known = (
-            {"ConditionExpression": "batch_id = :known", "ExpressionAttributeValues": {":known": known.batch_id}} if known else {}
-        )
-        puts = [
-            is_new | is_known | {"Item": _key(place) | to_item(creation)},
-            is_new | {"Item": batch_item(batch)},
+        is_known = Attr("pk").not_exists() if known is None else Attr("batch_id").eq(known.batch_id)
+        writes = [
+            put(_key(place) | to_item(creation), is_known),
+            put(batch_item(batch), Attr("pk").not_exists()),
         ]
-        try:
-            table.meta.client.transact_write_items(TransactItems=[{"Put": put} for put in puts])
-        except ClientError as error:
-            if error_code(error) not in {"TransactionCanceledException", "TransactionConflictException"}:
-                raise
-            return False
-        return True
+        return not commit(self.records.table, writes)
 
 
 def _key(place: str) -> dict[str, str]:
