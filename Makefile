@@ -90,8 +90,9 @@ $(STAMPS)/schemathesis: $(STATE)/python requirements/schemathesis.txt
 
 ## Checks and tests
 
+# In two processes: most of the time of the tests on the local cloud is waiting (tests/conftest.py says what stays together).
 test: setup check ## Set up, check, and run every test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 chaos: setup ## Whole runs in which everything goes wrong at random (SEEDS=50, or SEED=17 to see one again)
 	$(VENV)/bin/python -m pytest tests/chaos $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50))

@@ -12,10 +12,11 @@ import pytest
 from e2e import permission_calls as calls
 from e2e.permission_bench import NOTHING, CallFailedError, Workbench
 from e2e.stack import eventually, jsonl, request, requests
-from slacktide.batch import Job, LineIndex, Notice, ObjectRef, Part
+from slacktide.batch import DROP_OWNER, Job, LineIndex, Notice, ObjectRef, Part
 from slacktide.bucket import Bucket
 from slacktide.executions import Executions
 from slacktide.keys import MODELS_KEY
+from slacktide.limits import LimitRecords
 from slacktide.statuses import BatchStatus, JobNotice, JobState
 from slacktide.tickets import Queues, batch_ticket
 from slacktide.uploads import PART_BYTES, Upload
@@ -172,6 +173,20 @@ def the_input_of_a_job_is_written(bench: Workbench) -> Call:
     return lambda: bench.step("SubmitFunction", job.batch_id, job_id=job.job_id)
 
 
+def a_job_that_needs_too_many_tokens_is_cut(bench: Workbench) -> Call:
+    """The limit is gone afterwards, so that no other batch has it."""
+    job, limits = bench.planned(), LimitRecords(bench.records.table)
+
+    def call() -> None:
+        limits.put(DROP_OWNER, {"tokens_per_day": 1})
+        try:
+            bench.step("SubmitFunction", job.batch_id, job_id=job.job_id)
+        finally:
+            limits.put(DROP_OWNER, {"tokens_per_day": None})
+
+    return call
+
+
 def a_job_of_a_batch_with_a_model_table_is_created(bench: Workbench) -> Call:
     bench.overwrite(MODELS_KEY, OWN_MODELS)
     job = bench.planned()
@@ -304,6 +319,7 @@ CASES = [
     Case("a job with a notice is followed", "FollowFunction", a_job_with_a_notice_is_followed),
     Case("a round is followed", "FollowFunction", a_round_is_followed),
     Case("the input of a job is written", "SubmitFunction", the_input_of_a_job_is_written),
+    Case("a job that needs too many tokens is cut", "SubmitFunction", a_job_that_needs_too_many_tokens_is_cut),
     Case("a job of a batch with a model table is created", "SubmitFunction", a_job_of_a_batch_with_a_model_table_is_created),
     Case("a job is created", "SubmitFunction", a_job_is_created),
     Case("a job is polled", "PollFunction", a_job_is_polled),

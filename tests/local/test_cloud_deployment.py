@@ -1,12 +1,14 @@
 """What is asked of CloudFormation: AWS refuses a parameter that a template lacks, the emulator does not."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from slacktide_local.deployment import deploy_template, upload_packages
+from slacktide_local.deployment import ARTIFACTS, deploy_template, upload_packages
 from slacktide_local.errors import DeployFailedError
 
 TEMPLATE = """
@@ -17,6 +19,8 @@ Resources: {}
 
 class FakeAws:
     """A session and all its clients at once: it notes each call, and every waiter is content."""
+
+    meta = SimpleNamespace(endpoint_url="http://emulator")
 
     def __init__(self) -> None:
         self.calls: dict[str, dict[str, Any]] = {}
@@ -55,6 +59,8 @@ def test_a_template_gets_those_defaults_that_it_has_and_what_was_given_wins(tmp_
     aws, outputs = deploy(tmp_path, {"Colour": "blue"}, defaults)
     assert aws.parameters == {"Architecture": "arm64", "Colour": "blue"}
     assert outputs == {"BucketName": "b"}
+    assert aws.calls["create_change_set"]["TemplateURL"] == f"http://emulator/{ARTIFACTS}/template.json"
+    assert json.loads(aws.calls["put_object"]["Body"])["Parameters"].keys() == {"Architecture", "Colour"}
 
 
 def test_what_was_given_must_be_known(tmp_path: Path) -> None:
