@@ -225,3 +225,23 @@ def test_an_abandoned_job_is_shown() -> None:
 )
 def test_amounts_are_written_as_people_write_them(amount: str, text: str) -> None:
     assert written(Decimal(amount)) == text
+
+
+class TestBudget:
+    """Held against the ledger of the fake Together: what a budget does not allow never gets there."""
+
+    FILE = jsonl(*(request(f"r{number}", model=FULL, max_tokens=100) for number in range(20)))
+
+    def test_a_batch_that_must_cost_more_makes_no_call(self) -> None:
+        world, fake = hosted_world()
+        outcome = world.process(self.FILE, max_cost_usd="0.00001", route="together")
+        assert outcome.manifest["error"]["code"] == "budget_exceeded"
+        assert (list(fake.ledger.calls), fake.ledger.batches) == ([], [])
+
+    def test_what_is_run_stays_below_the_budget(self) -> None:
+        world, fake = hosted_world(answer="word " * 90)
+        outcome = world.process(self.FILE, max_cost_usd="0.0015", route="together")
+        assert 0 < len(outcome.output) < 20
+        assert {*outcome.codes.values()} == {"budget_exceeded"}
+        assert 0 < billed(fake, world) <= Decimal("0.0015")
+        assert len(outcome.output) == sum(len(entry.billed) for entry in fake.ledger.batches)
