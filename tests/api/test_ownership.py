@@ -41,6 +41,7 @@ NAMES_NOTHING = {
 NOT_THERE = {
     *((end, "running") for end in ("receipt", "manifest", "{part_id}")),
     *(("preprocess", kind) for kind in ("output", "errors")),  # nobody uploads them
+    *(("estimate", kind) for kind in ("pending", "output", "errors")),  # of uploaded files alone
     *((end, "pending") for end in ("{file_id}", "content")),
 }
 
@@ -111,8 +112,10 @@ def key_of(route: Route) -> str:
 
 
 def with_id() -> list[Route]:
-    """Calls with an id in their paths; those that delete come last."""
-    return sorted((route for route in ROUTES if "{" in route.path), key=lambda route: route.method == "DELETE")
+    """Calls with an id in their paths; those that end things come last."""
+    return sorted(
+        (route for route in ROUTES if "{" in route.path), key=lambda route: (route.method == "DELETE", "cancel" in route.path)
+    )
 
 
 def paths(route: Route, things: Things) -> Iterator[tuple[str, str]]:
