@@ -116,7 +116,7 @@ def test_a_batch_from_its_drop_to_its_retry(stack: Stack, operator: CommandLine,
 
 def test_a_batch_that_runs_is_followed_left_and_cancelled(stack: Stack, operator: CommandLine, user: CommandLine) -> None:
     """Ctrl-C leaves it; cancel ends it; and the exit code of watch tells."""
-    key = stack.drop("long.jsonl", jsonl(requests(40, "[[delay 2]] slow")))
+    key = stack.drop("long.jsonl", jsonl(requests(40, "[[delay 20]] slow")))
     (batch_id,) = stack.wait_for_batch(key)
     refused = user.call("download", batch_id, code=1)
     assert "--parts" in refused.err
