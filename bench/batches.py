@@ -5,7 +5,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,11 +92,11 @@ class Store:
             round=1,
         )
 
-    def validate(self) -> LineIndex:
-        """Scan the input and write its lines, as the function `validate` does."""
+    def validate(self, blocks: Iterable[bytes] | None = None) -> LineIndex:
+        """Scan the input and write its lines, as the function `validate` does; `blocks` are the input's, read already."""
         backend = FakeBackend(Wire(), self.bucket)
         routes = Routes(shipped_models(), {"together": backend, "sagemaker": backend})
-        index = Validation(self.bucket, routes, self.batch).run()
+        index = Validation(self.bucket, routes, self.batch).run(blocks)
         self.bucket.write_json(self.batch.keys.index, index)
         return index
 

@@ -1,10 +1,12 @@
 """What came out: the goals, and the tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.comparison import DOWNLOADS, JOINS, VALIDATORS, Figures
 from bench.faults import FAULTS
+from bench.files import Shape
+from bench.rounds import Series
 from bench.tables import TIMES, Table, write_megabytes, write_ratio, write_seconds
 
 # Those that look into the lines, by short names.
@@ -41,8 +43,8 @@ def judge(figures: Figures) -> list[Goal]:
     return [
         _judge_speed("speed of validation, against `check_file`", checked, 1.8),
         _judge_speed("speed of validation and splitting, against `check_file`", split, 1.5),
-        _judge_memory("memory of validation", figures, "slacktide"),
-        _judge_memory("memory of validation and splitting", figures, "splitting"),
+        _judge_memory("memory of validation", figures.validation, "slacktide"),
+        _judge_memory("memory of download, validation and splitting", figures.wire, "split"),
         _judge_wire(figures),
         _judge_speed("speed of assembly, against the dictionary", joined, 3.5),
         _judge_assembly_memory(figures),
@@ -53,8 +55,8 @@ def _judge_speed(title: str, ratios: Sequence[float], least: float) -> Goal:
     return Goal(title, f"at least {least} {TIMES}", [write_ratio(r) for r in ratios], all(r >= least for r in ratios))
 
 
-def _judge_memory(title: str, figures: Figures, name: str) -> Goal:
-    peaks = {shape: series.memory(name) for shape, series in figures.validation.items()}
+def _judge_memory(title: str, measured: Mapping[Shape, Series], name: str) -> Goal:
+    peaks = {shape: series.memory(name) for shape, series in measured.items()}
     met = all(peak <= most_memory(shape.lines) for shape, peak in peaks.items())
     return Goal(title, "at most 40 MB + 12 bytes a line", [f"{write_megabytes(p)} MB" for p in peaks.values()], met)
 
@@ -101,16 +103,17 @@ def show_faults(figures: Figures) -> Table:
 
 
 def show_wire(figures: Figures) -> Table:
-    """All downloads: how long they take, and how much of that is the processor's."""
+    """All downloads: how long they take, how much of that is the processor's, and in how much memory."""
     columns = [""]
     for shape in figures.wire:
-        columns += [f"{shape.title}: seconds", f"time, {TIMES} download", "processor, seconds"]
+        columns += [f"{shape.title}: seconds", f"time, {TIMES} download", "processor, seconds", "MB"]
     rows: list[list[str]] = []
     for name, title in DOWNLOADS.items():
         row = [title]
         for series in figures.wire.values():
             ratio = write_ratio(1 / series.speed(name, "download"))
             row += [write_seconds(series.seconds(name)), ratio, write_seconds(series.processor(name))]
+            row += [write_megabytes(series.memory(name))]
         rows.append(row)
     return Table(columns, rows)
 

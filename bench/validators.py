@@ -149,12 +149,18 @@ def load_slacktide() -> Read:
 
 
 def load_splitting() -> Read:
-    """The scan of the pipeline, with its lines written to files by model and endpoint, and all else that a batch needs."""
+    """The scan of the pipeline, with its lines written to files by model and endpoint, and all else that a batch needs.
+
+    It reads the file as the others do. To read it from S3, in ranges by threads, is measured with the download.
+    """
     from bench.batches import Store
+    from slacktide.models import shipped_models
+
+    shipped_models()  # once for a process, as with the others; it is kept
 
     def run(path: Path) -> int:
         with Store.temporary(path) as store:
-            index = store.validate()
+            index = store.validate(read_blocks(path))
         return index.total - index.invalid
 
     return run
