@@ -1,6 +1,10 @@
 """The input of a job: lines are written as objects of bounded size, and counted; what one job must not have is cut off."""
 
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import IO, Self
 
 import msgspec
 from boto3.dynamodb.conditions import Attr
@@ -64,18 +68,45 @@ def _exceeds(cap: Cap, prompt: int, output: int) -> bool:
     return micro_dollars(cap.price.cost(prompt, output)) > cap.micro_dollars
 
 
+@dataclass(slots=True)
+class Draft:
+    """The input of a job whose backend takes it as one file: written to the function's disk while its lines are counted."""
+
+    file: IO[bytes]
+    last: int = 0
+    lines: int = 0
+
+    @classmethod
+    @contextmanager
+    def temporary(cls) -> Generator[Self]:
+        """An empty one; gone at the end."""
+        with tempfile.TemporaryFile() as file:
+            yield cls(file)
+
+    def add(self, line: int, request: bytes) -> None:
+        """Append a request with its line feed, given its line number."""
+        self.file.write(request)
+        self.last = line
+        self.lines += 1
+
+    def holds(self, job: Job) -> bool:
+        """Whether all lines of a job are here, and no others: it may have been cut, and counting may have begun in its middle."""
+        return (self.last, self.lines) == (job.last, job.total)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.file.seek(0)
+        return iter(self.file)
+
+
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """Writes the inputs of jobs, as objects of at most `most_lines` lines and, but for a longer line, `most_bytes`.
-
-    An input that is not to be kept is only counted, and cut: its backend gets it as it is read.
-    """
+    """Writes the inputs of jobs, as objects of at most `most_lines` lines and, but for a longer line, `most_bytes`."""
 
     bucket: Bucket
     records: Records
     most_lines: int
     most_bytes: int
-    is_kept: bool = True
+    draft: Draft | None = None  # takes the lines in place of objects
 
     def write(self, batch: Batch, job: Job, model: Model, cap: Cap | None, *, clock: Clock, cursor: str | None) -> str:
         """Write the lines from the cursor on; answers the next cursor. Behind the last line the job's bounds are recorded."""
@@ -125,7 +156,10 @@ class JobInput:
         return int(line), meter
 
     def _write_object(self, job: Job, numbers: list[int], texts: list[bytes]) -> None:
-        if texts and self.is_kept:
+        if self.draft is not None:
+            for line, text in zip(numbers, texts, strict=True):
+                self.draft.add(line, text)
+        elif texts:
             self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(texts))
 
     def _is_clear_from(self, job: Job, line: int) -> bool:

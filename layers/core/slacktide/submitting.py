@@ -13,7 +13,7 @@ from slacktide.bucket import Bucket
 from slacktide.clock import Clock
 from slacktide.codes import Code
 from slacktide.errors import ConflictError, ModelTableError
-from slacktide.job_input import WRITTEN, JobInput
+from slacktide.job_input import WRITTEN, Draft, JobInput
 from slacktide.model_tables import ModelTables
 from slacktide.models import Model
 from slacktide.quotas import Granted, Quotas, Refused, Waits
@@ -54,31 +54,41 @@ class Submitter:
         now = clock.now()
         if is_over(batch, job, self.settings, now):
             return self._reject(job, batch, job.reason or "The time was over before the job was submitted.", now)
-        if job.file_id is None:
-            prepared = self._prepare(batch, job, clock, cursor, wait_seconds)
-            if isinstance(prepared, Submission):
-                return prepared
-            job = prepared
         if not self.backends[job.backend].proves_by_listing:
-            return self._create_by_name(batch, job, clock, wait_seconds)
+            prepared = self._prepare(batch, job, clock, cursor, wait_seconds)
+            return prepared if isinstance(prepared, Submission) else self._create_by_name(batch, prepared, clock, wait_seconds)
+        if job.file_id is None:
+            return self._bring(batch, job, clock, cursor, wait_seconds)
         if job.is_watched:  # one that nobody found in its time may have come up since
             return self._settle(batch, job, clock, wait_seconds)
-        if job.file_id is None:
-            return self._upload(batch, job, clock, wait_seconds)
         return self._create(batch, self._ask(job, now), clock, wait_seconds)
 
     # The input, and room for it
 
-    def _prepare(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission | Job:
-        """Write the job's input, then reserve what it needs; answers the job as it is then, when it may be submitted."""
+    def _bring(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission:
+        """Prepare the input of a hosted job, and bring it to the backend."""
+        with Draft.temporary() as draft:
+            prepared = self._prepare(batch, job, clock, cursor, wait_seconds, draft=draft)
+            if isinstance(prepared, Submission):
+                return prepared
+            if prepared.is_watched:  # one that nobody found in its time may have come up since
+                return self._settle(batch, prepared, clock, wait_seconds)
+            return self._upload(batch, prepared, clock, wait_seconds, draft)
+
+    def _prepare(
+        self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int, *, draft: Draft | None = None
+    ) -> Submission | Job:
+        """Write the job's input, then reserve what it needs; answers the job as it is then, when it may be submitted.
+
+        With a draft, lines that have to be counted are written there; without one, all lines are, into the bucket.
+        """
         cap = None if job.submission else self.quotas.cap(batch, job)  # what may exist upstream is not cut
-        is_kept = not self.backends[job.backend].proves_by_listing  # a hosted one is sent as it is read
         # Once its bounds are recorded an input is never written again: a limit may have changed since, and so where it is cut.
-        if job.prompt_bound is None and (cap is not None or (is_kept and cursor != WRITTEN)):
+        if job.prompt_bound is None and (cap is not None or (draft is None and cursor != WRITTEN)):
             limits = self.backends[job.backend].limits
-            writer = JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes, is_kept=is_kept)
+            writer = JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes, draft)
             cursor = writer.write(batch, job, self._model(batch, job), cap, clock=clock, cursor=cursor)
-            if is_kept or cursor != WRITTEN:
+            if draft is None or cursor != WRITTEN:
                 return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
             job = self.records.get_job(job.batch_id, job.job_id)
         return job if job.submission else self._reserve(batch, job, clock.now(), wait_seconds)
@@ -108,9 +118,10 @@ class Submitter:
             if line in lines:
                 yield request_line(job, line, body)
 
-    def _upload(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int) -> Submission:
+    def _upload(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int, draft: Draft) -> Submission:
         """Bring the input to the backend and record its id there, by which the job will be found. The next invocation creates."""
-        match self.backends[job.backend].upload(work_of(job), self._requests(batch, job)):
+        requests = draft if draft.holds(job) else self._requests(batch, job)
+        match self.backends[job.backend].upload(work_of(job), requests):
             case Uploaded(file_id):
                 with suppress(ConflictError):  # another invocation was quicker: its upload counts
                     self.records.update_job(job, when=Attr("asks").eq(job.asks), asks=job.asks + 1, file_id=file_id)

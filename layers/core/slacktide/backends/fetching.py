@@ -4,6 +4,7 @@ The upstream writes them in any order. Collection reads objects whose ranges of 
 here; what they say is judged there.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -157,7 +158,8 @@ class Fetch:
     def _write_object(self, spool: IO[bytes], placed: list[tuple[int, int, int]]) -> ResultObject:
         first, last = placed[0][0], placed[-1][0]
         key = f"{self.work.output_prefix}sorted/{object_name(first, last)}"
-        content = b"".join(_line_at(spool, offset, length) for _, offset, length in placed)
+        spool.flush()
+        content = b"".join(_line_at(spool.fileno(), offset, length) for _, offset, length in placed)
         self.bucket.write(key, content)
         return ResultObject(key, len(content), first, last)
 
@@ -190,9 +192,9 @@ def _line_of(text: bytes) -> int:
     return request.line if request else 0
 
 
-def _line_at(spool: IO[bytes], offset: int, length: int) -> bytes:
+def _line_at(file: int, offset: int, length: int) -> bytes:
+    """A line of a file that is open under that number: without the buffer that a seek would fill for each."""
     if not length:
         return UNREADABLE
-    spool.seek(offset)
-    text = spool.read(length)
+    text = os.pread(file, length, offset)
     return text if text.endswith(b"\n") else text + b"\n"
