@@ -1,5 +1,6 @@
 """The two ways through the code against each other: a file as a whole, many lines at once, and each of its lines by itself."""
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -113,6 +114,9 @@ def test_a_file_as_a_whole_is_what_its_lines_are(data: bytes, places: list[int])
 @example([PLAIN["chat"], PLAIN["chat"].replace(b'"smollm2"', b'"Qwen/QwQ-32B"').replace(b'"n":2', b'"max_tokens":8193')])
 @example([PLAIN["chat"].replace(b'{"custom_id":"id",', b'{"custom_id":"{\\"a\\":1}",')])
 @example([PLAIN["chat"].replace(b'}],"temp', b'}]  ,"temp')])
+@example([PLAIN["completion"], PLAIN["chat"], PLAIN["completion"].replace(b"Qwen/QwQ-32B", b"smollm2")])
+@example([PLAIN["completion"], PLAIN["chat"].replace(b'"n":2', b'"n":2,"n":2')])
+@example([PLAIN["chat"].replace(b'"n":2', b'"user":"/v1/completions"'), PLAIN["chat"]])
 def test_what_is_accepted_at_once_would_be_accepted_alone(lines: list[bytes]) -> None:
     for endpoint in (None, "/v1/chat/completions", "/v1/completions"):
         checker = Checker(CHECKER.find_model, CHECKER.route, endpoint)
@@ -147,9 +151,7 @@ def assert_accepted_alone(checker: Checker, plain: PlainRequests | None, lines: 
         return
     alone = [checker.check(Line(number, line, len(line))) for number, line in enumerate(lines, 1)]
     assert [type(outcome) for outcome in alone] == [Request] * len(lines), lines
-    found = [
-        (plain.endpoint, custom_id, plain.models[name]) for custom_id, name in zip(plain.custom_ids, plain.names, strict=True)
-    ]
+    found = [(kind[0], custom_id, plain.models[kind]) for custom_id, kind in zip(plain.custom_ids, plain.kinds, strict=True)]
     assert found == [(outcome.endpoint, outcome.custom_id, outcome.model) for outcome in alone if isinstance(outcome, Request)]
     assert plain.lines == cut_lines(plain.text) == [line + b"\n" for line in lines]
 
@@ -160,6 +162,16 @@ def test_usual_lines_are_checked_at_once(name: str) -> None:
     plain = PlainChecker(CHECKER).check([PLAIN[name].replace(b'"id"', b'"%d"' % number) + b"\n" for number in range(9)])
     assert plain is not None
     assert len(plain.lines) == 9
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations(PLAIN)))
+def test_so_are_lines_of_several_endpoints(names: Sequence[str]) -> None:
+    lines = [PLAIN[name] + b"\n" for name in names] * 2
+    plain = PlainChecker(CHECKER).check(lines)
+    assert plain is not None
+    endpoints = ["/v1/completions" if name == "completion" else "/v1/chat/completions" for name in names]
+    assert [endpoint for endpoint, _ in plain.kinds] == endpoints * 2
+    assert list(plain.models) == list(dict.fromkeys(plain.kinds)), "groups are numbered in the order of their first lines"
 
 
 @given(st.lists(st.sampled_from([b'"n":2', b'"seed":1', b'"n":2,"seed":1', b'"user":"\\"u"', b'"stop":"\\""']), max_size=6))

@@ -29,14 +29,17 @@ _COMMON = {CHAT: 6, COMPLETIONS: 7, EMBEDDINGS: 7}  # names and texts that each 
 _OF_A_MESSAGE = 4
 
 
+Kind = tuple[str, str]  # an endpoint, and the name of a model as a line has it
+_MARKS = [(endpoint, b'"%b"' % endpoint.encode()) for endpoint in CONTENTS if endpoint != CHAT]
+
+
 @dataclass(frozen=True, slots=True)
 class PlainRequests:
-    """Good lines in a row, all of one endpoint, each with its line feed; `text` is all of them."""
+    """Good lines in a row, each with its line feed; `text` is all of them. `models` is in the order of first lines."""
 
-    endpoint: str
     custom_ids: list[str]
-    names: list[str]  # of the models, as the lines have them
-    models: dict[str, Model]
+    kinds: list[Kind]
+    models: dict[Kind, Model]
     lines: list[bytes]
     text: bytes
 
@@ -56,7 +59,26 @@ class PlainChecker:
             if self.checker.endpoint in {None, endpoint} and (decoded := self._decode(endpoint, texts)):
                 self._endpoint = endpoint
                 return self._accept(*decoded, texts)
-        return None
+        return self._check_mixed(texts) if self.checker.endpoint is None else None
+
+    def _check_mixed(self, texts: list[bytes]) -> PlainRequests | None:
+        """The same for lines of several endpoints: those of each are checked together."""
+        endpoints = [next((endpoint for endpoint, mark in _MARKS if mark in text), CHAT) for text in texts]
+        if len(set(endpoints)) == 1:
+            return None
+        parts: dict[str, PlainRequests] = {}
+        for endpoint in set(endpoints):
+            own = [text for text, its_endpoint in zip(texts, endpoints, strict=True) if its_endpoint == endpoint]
+            decoded = self._decode(endpoint, own)
+            part = self._accept(*decoded, own) if decoded else None
+            if part is None:
+                return None
+            parts[endpoint] = part
+        ids = {endpoint: iter(part.custom_ids) for endpoint, part in parts.items()}
+        kinds = {endpoint: iter(part.kinds) for endpoint, part in parts.items()}
+        merged = [next(kinds[endpoint]) for endpoint in endpoints]
+        models = {kind: parts[kind[0]].models[kind] for kind in dict.fromkeys(merged)}
+        return PlainRequests([next(ids[endpoint]) for endpoint in endpoints], merged, models, texts, b"".join(texts))
 
     def _decode(self, endpoint: str, texts: list[bytes]) -> tuple[Shape, list[Any]] | None:
         """The lines as objects, and the shape that these have; None if they are not of that endpoint, or not plain."""
@@ -99,7 +121,8 @@ class PlainChecker:
         held += [(custom_ids, texts)] if '"' in ids else []
         if not ids.isprintable() or not _fits_marks(text.count(b'"') - 2 * marked, held):
             return None
-        return PlainRequests(shape.endpoint, custom_ids, names, models, texts, text)
+        kinds = [(shape.endpoint, name) for name in names] if len(models) > 1 else [(shape.endpoint, names[0])] * len(names)
+        return PlainRequests(custom_ids, kinds, {(shape.endpoint, name): model for name, model in models.items()}, texts, text)
 
     def _allows(self, shape: Shape, columns: dict[str, list[Any]]) -> bool:
         """Whether nobody means another endpoint by naming none, or asks for a stream."""

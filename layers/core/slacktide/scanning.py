@@ -118,16 +118,16 @@ class Scan:
     def _keep_plain(self, first: int, plain: PlainRequests) -> None:
         numbers = range(first, first + len(plain.lines))
         self.total = numbers[-1]
-        groups = {name: self._group(model, plain.endpoint) for name, model in plain.models.items()}
+        groups = {kind: self._group(model, kind[0]) for kind, model in plain.models.items()}
         distinct = list({group.name: group for group in groups.values()}.values())  # two names can be of one model
         if len(distinct) == 1:
             distinct[0].members.add_range(first, self.total)
             self.sink.keep_requests(distinct[0].name, numbers, plain.text)
         else:
-            codes = {name: distinct.index(group) for name, group in groups.items()}
-            kinds = bytes([codes[name] for name in plain.names])
+            codes = {kind: distinct.index(group) for kind, group in groups.items()}
+            coded = bytes([codes[kind] for kind in plain.kinds])
             for code, group in enumerate(distinct):
-                chosen = kinds.translate(_FLAGS[code])
+                chosen = coded.translate(_FLAGS[code])
                 group.members.add_flags(first, chosen)
                 text = b"".join(compress(plain.lines, chosen))
                 self.sink.keep_requests(group.name, list(compress(numbers, chosen)), text)
