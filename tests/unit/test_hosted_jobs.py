@@ -142,6 +142,39 @@ class TestSubmit:
         assert (again.submission, again.is_watched, again.upstream_id) == (2, True, "up-1")
         assert world.hosted.calls["upload"] == 1
 
+    def test_the_window_of_another_counts_from_its_own_request_on(self, world: World, batch_id: str) -> None:
+        """The list takes so long to read that the window would be over before the request is sent."""
+        world.hosted.creates.extend(["dropped", f"late:{world.settings.settle_window - 1}"])
+        submit_whole(world, batch_id)
+        pass_settle_window(world)
+        find = world.hosted.find
+
+        def take_long(work: Any) -> Any:
+            pass_settle_window(world)
+            return find(work)
+
+        world.hosted.find = take_long  # type: ignore[method-assign]
+        assert submit(world, batch_id).outcome == "unsettled"
+        assert job(world, batch_id).asked_at == world.clock()
+        world.hosted.find = find  # type: ignore[method-assign]
+        while submit(world, batch_id).outcome == "unsettled":
+            world.clock.advance(50)
+        assert (world.hosted.creations, job(world, batch_id).upstream_id) == (1, "up-1")
+
+    def test_nothing_is_created_when_the_time_was_over_during_the_look(self, world: World, batch_id: str) -> None:
+        world.hosted.creates.append("dropped")
+        submit_whole(world, batch_id)
+        pass_settle_window(world)
+        find = world.hosted.find
+
+        def take_for_ever(work: Any) -> Any:
+            world.clock.advance_to(world.batches()[0].deadline)
+            return find(work)
+
+        world.hosted.find = take_for_ever  # type: ignore[method-assign]
+        assert submit(world, batch_id).outcome == "rejected"
+        assert (world.hosted.calls["submit"], job(world, batch_id).state) == (1, JobState.ENDED)
+
     def test_waits_for_proof_grow(self, world: World, batch_id: str) -> None:
         world.hosted.creates.append("dropped")
         waits = [submit_whole(world, batch_id).wait_seconds]
