@@ -489,5 +489,6 @@ class TestCollect:
 def test_the_settle_window_outlasts_every_create() -> None:
     """From the record of the intent on: the write of it with all its tries, then the request."""
     write = (wiring.CONNECT_SECONDS + wiring.READ_SECONDS) * wiring.TRIES
-    default = read_template()["Parameters"]["SettleWindowSeconds"]["Default"]
-    assert write + upstream.CREATE_SECONDS < default == World().settings.settle_window
+    parameter = read_template()["Parameters"]["SettleWindowSeconds"]
+    assert write + upstream.CREATE_SECONDS < parameter["Default"] == World().settings.settle_window
+    assert f"Below {write + upstream.CREATE_SECONDS} " in parameter["Description"]
