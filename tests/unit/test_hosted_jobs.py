@@ -401,6 +401,25 @@ class TestPoll:
             pass_settle_window(world)
         assert not job(world, batch_id).is_lost
 
+    def test_a_job_that_the_list_alone_knows_ends_as_the_list_says(self, world: World, batch_id: str) -> None:
+        submit_whole(world, batch_id)
+        world.hosted.polls.extend(["missing"] * 10)
+        assert [poll(world, batch_id).done for _ in range(2)] == [False, False]
+        upstream = world.hosted.jobs["up-1"]
+        upstream.state, upstream.done = "completed", 5
+        assert poll(world, batch_id).done
+        assert collect(world, batch_id).done
+        assert (job(world, batch_id).completed, job(world, batch_id).reason) == (5, None)
+
+    def test_a_job_that_the_list_alone_knows_is_asked_to_stop_when_its_time_is_over(self, world: World, batch_id: str) -> None:
+        submit_whole(world, batch_id)
+        world.hosted.polls.extend(["missing"] * 10)
+        world.hosted.cancels_needed = 3
+        world.canceller.cancel(batch_id)
+        assert [poll(world, batch_id).done for _ in range(4)] == [False, False, True, True]
+        assert world.hosted.calls["cancel"] == 3
+        assert job(world, batch_id).cancel_requested
+
     def test_a_lost_job_ends_after_the_window_and_its_lines_go_on(self, world: World, batch_id: str) -> None:
         submit_whole(world, batch_id)
         world.hosted.polls.append("forget")
