@@ -258,7 +258,7 @@ class Run:
             world.backend.script.append(random.choice(("full", "rejected", "displaced", "crash")))
         if random.random() < 0.01:
             world.bus.refusals = 1
-        if random.random() < 0.01:
+        if random.random() < 0.01 and not world.queue.failures:
             world.queue.failures.append({"0", "3"})
 
     def _drop(self, told: Drop) -> None:

@@ -142,6 +142,39 @@ class TestSubmit:
         assert (again.submission, again.is_watched, again.upstream_id) == (2, True, "up-1")
         assert world.hosted.calls["upload"] == 1
 
+    def test_the_window_of_another_counts_from_its_own_request_on(self, world: World, batch_id: str) -> None:
+        """The list takes so long to read that the window would be over before the request is sent."""
+        world.hosted.creates.extend(["dropped", f"late:{world.settings.settle_window - 1}"])
+        submit_whole(world, batch_id)
+        pass_settle_window(world)
+        find = world.hosted.find
+
+        def take_long(work: Any) -> Any:
+            pass_settle_window(world)
+            return find(work)
+
+        world.hosted.find = take_long  # type: ignore[method-assign]
+        assert submit(world, batch_id).outcome == "unsettled"
+        assert job(world, batch_id).asked_at == world.clock()
+        world.hosted.find = find  # type: ignore[method-assign]
+        while submit(world, batch_id).outcome == "unsettled":
+            world.clock.advance(50)
+        assert (world.hosted.creations, job(world, batch_id).upstream_id) == (1, "up-1")
+
+    def test_nothing_is_created_when_the_time_was_over_during_the_look(self, world: World, batch_id: str) -> None:
+        world.hosted.creates.append("dropped")
+        submit_whole(world, batch_id)
+        pass_settle_window(world)
+        find = world.hosted.find
+
+        def take_for_ever(work: Any) -> Any:
+            world.clock.advance_to(world.batches()[0].deadline)
+            return find(work)
+
+        world.hosted.find = take_for_ever  # type: ignore[method-assign]
+        assert submit(world, batch_id).outcome == "rejected"
+        assert (world.hosted.calls["submit"], job(world, batch_id).state) == (1, JobState.ENDED)
+
     def test_waits_for_proof_grow(self, world: World, batch_id: str) -> None:
         world.hosted.creates.append("dropped")
         waits = [submit_whole(world, batch_id).wait_seconds]
@@ -368,6 +401,25 @@ class TestPoll:
             pass_settle_window(world)
         assert not job(world, batch_id).is_lost
 
+    def test_a_job_that_the_list_alone_knows_ends_as_the_list_says(self, world: World, batch_id: str) -> None:
+        submit_whole(world, batch_id)
+        world.hosted.polls.extend(["missing"] * 10)
+        assert [poll(world, batch_id).done for _ in range(2)] == [False, False]
+        upstream = world.hosted.jobs["up-1"]
+        upstream.state, upstream.done = "completed", 5
+        assert poll(world, batch_id).done
+        assert collect(world, batch_id).done
+        assert (job(world, batch_id).completed, job(world, batch_id).reason) == (5, None)
+
+    def test_a_job_that_the_list_alone_knows_is_asked_to_stop_when_its_time_is_over(self, world: World, batch_id: str) -> None:
+        submit_whole(world, batch_id)
+        world.hosted.polls.extend(["missing"] * 10)
+        world.hosted.cancels_needed = 3
+        world.canceller.cancel(batch_id)
+        assert [poll(world, batch_id).done for _ in range(4)] == [False, False, True, True]
+        assert world.hosted.calls["cancel"] == 3
+        assert job(world, batch_id).cancel_requested
+
     def test_a_lost_job_ends_after_the_window_and_its_lines_go_on(self, world: World, batch_id: str) -> None:
         submit_whole(world, batch_id)
         world.hosted.polls.append("forget")
@@ -456,5 +508,6 @@ class TestCollect:
 def test_the_settle_window_outlasts_every_create() -> None:
     """From the record of the intent on: the write of it with all its tries, then the request."""
     write = (wiring.CONNECT_SECONDS + wiring.READ_SECONDS) * wiring.TRIES
-    default = read_template()["Parameters"]["SettleWindowSeconds"]["Default"]
-    assert write + upstream.CREATE_SECONDS < default == World().settings.settle_window
+    parameter = read_template()["Parameters"]["SettleWindowSeconds"]
+    assert write + upstream.CREATE_SECONDS < parameter["Default"] == World().settings.settle_window
+    assert f"Below {write + upstream.CREATE_SECONDS} " in parameter["Description"]

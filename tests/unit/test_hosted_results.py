@@ -11,6 +11,7 @@ import pytest
 
 from fakes.hosted_bench import BATCH, CHAT, KEY, Bench, numbers, scripted
 from slacktide.backends import downloading, fetching
+from slacktide.backends.absences import LEAST_LOOKS
 from slacktide.backends.protocol import Work
 from slacktide.backends.upstream import BLOCK, TRIES
 from slacktide.batch import Job, Summary
@@ -62,7 +63,7 @@ class TestFiles:
             ({"status": "FAILED", "at": 0.5}, 3),
             ({"status": "EXPIRED", "at": 0.5}, 3),
             ({"status": "CANCELLED", "at": 0.5}, 3),
-            ({"status": "COMPLETED", "files": False}, 0),
+            ({"status": "CANCELLED", "at": 0, "files": False}, 0),
         ],
     )
     def test_whatever_the_end_what_is_done_is_kept(self, bench: Bench, end: dict[str, Any], came: int) -> None:
@@ -70,6 +71,31 @@ class TestFiles:
         bench.clock.advance(90_000)
         assert len(fetch(bench, work)) == came
         assert collect(bench, work)[0].missing == 6 - came
+
+    @pytest.mark.parametrize(
+        "end", [{"status": "COMPLETED"}, *({"status": status, "at": 0.5} for status in ("CANCELLED", "EXPIRED", "FAILED"))]
+    )
+    def test_one_that_has_done_something_may_name_its_files_later(self, bench: Bench, end: dict[str, Any]) -> None:
+        """To believe at once that there are none would run the lines again, which are paid for."""
+        work = bench.start({"kind": "end", **end})
+        bench.clock.advance(90_000)
+        unnamed = {"kind": "fields", "call": "get_batch", "set": {"output_file_id": None, "error_file_id": None}}
+        bench.fake.script(unnamed | {"times": LEAST_LOOKS})
+        for _ in range(LEAST_LOOKS):
+            with pytest.raises(BackendError):
+                bench.backend.fetch(work, lambda: False)
+            bench.clock.advance(fetching.UNNAMED_AFTER // LEAST_LOOKS)
+        assert len(fetch(bench, work)) == (6 if end["status"] == "COMPLETED" else 3)
+
+    def test_files_that_are_not_named_for_long_are_none(self, bench: Bench) -> None:
+        work = bench.start({"kind": "end", "status": "COMPLETED", "files": False})
+        for wait in (0, 100, 100, 99):
+            bench.clock.advance(wait)
+            with pytest.raises(BackendError):
+                bench.backend.fetch(work, lambda: False)
+        bench.clock.advance(1)
+        assert fetch(bench, work) == []
+        assert collect(bench, work)[0].missing == 6
 
     def test_an_error_file_alone(self, bench: Bench) -> None:
         work = bench.start({"kind": "lines", "what": "error", "share": 1})
@@ -205,8 +231,8 @@ class TestDownload:
     def test_a_few_looks_with_long_pauses_do_not_make_it_gone(self, bench: Bench) -> None:
         """Nobody looked in between: it may have been there."""
         work = bench.start()
-        bench.fake.script({"kind": "status", "call": "content", "status": 404, "times": TRIES * (fetching.GONE_LOOKS - 1)})
-        for _ in range(fetching.GONE_LOOKS - 1):
+        bench.fake.script({"kind": "status", "call": "content", "status": 404, "times": TRIES * (LEAST_LOOKS - 1)})
+        for _ in range(LEAST_LOOKS - 1):
             with pytest.raises(BackendError):
                 bench.backend.fetch(work, lambda: False)
             bench.clock.advance(fetching.GONE_AFTER)
@@ -221,7 +247,7 @@ class TestDownload:
     def test_an_outage_between_two_404_does_not_make_it_gone(self, bench: Bench, call: str, fault: dict[str, Any]) -> None:
         work = bench.start()
         gone = {"kind": "status", "call": "content", "status": 404}
-        looks = fetching.GONE_LOOKS - 1
+        looks = LEAST_LOOKS - 1
         for script in ([gone | {"times": TRIES * looks}], [fault | {"call": call, "times": None}], [gone | {"times": TRIES}]):
             bench.fake.service.faults.clear()
             bench.fake.script(script)
@@ -233,10 +259,10 @@ class TestDownload:
 
     def test_a_file_that_was_there_in_between_is_not_gone(self, bench: Bench) -> None:
         work = bench.start()
-        looks = TRIES * (fetching.GONE_LOOKS - 1)
+        looks = TRIES * (LEAST_LOOKS - 1)
         gone = {"kind": "status", "call": "content", "status": 404, "times": looks}
         bench.fake.script([gone, {"kind": "slow", "call": "content", "bytes_per_second": 300}])
-        for _ in range(fetching.GONE_LOOKS - 1):
+        for _ in range(LEAST_LOOKS - 1):
             with pytest.raises(BackendError):
                 bench.backend.fetch(work, lambda: False)
             bench.clock.advance(fetching.GONE_AFTER)
@@ -392,9 +418,34 @@ class TestRepeats:
         bench.fake.script({"kind": "status", "call": "get_batch", "status": 404})
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6], "the list knows it still"
 
-    def test_a_batch_that_nobody_knows_has_no_results(self, bench: Bench) -> None:
+    def test_a_list_that_is_behind_is_come_back_to(self, bench: Bench) -> None:
+        """It has the batch as it was before it ended, without files."""
+        work = bench.start()
+        bench.fake.script({"kind": "status", "call": "get_batch", "status": 404})
+        behind = {"set": {"status": "IN_PROGRESS"}, "remove": ["output_file_id"]}
+        bench.fake.script({"kind": "fields", "call": "list_batches", **behind})
+        with pytest.raises(BackendError):
+            bench.backend.fetch(work, lambda: False)
+        assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
+
+    def test_a_batch_that_nobody_knows_for_a_moment_is_come_back_to(self, bench: Bench) -> None:
+        """Call and list may be answered by one server that is behind: no proof that what was paid for is gone."""
+        work = bench.start()
+        known = dict(bench.fake.service.account.batches)
+        bench.fake.service.account.batches.clear()
+        with pytest.raises(BackendError):
+            bench.backend.fetch(work, lambda: False)
+        bench.fake.service.account.batches.update(known)
+        assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
+
+    def test_a_batch_that_nobody_knows_for_long_has_no_results(self, bench: Bench) -> None:
         work = bench.start()
         bench.fake.service.account.batches.clear()
+        for wait in (0, 600, 600, 599):
+            bench.clock.advance(wait)
+            with pytest.raises(BackendError):
+                bench.backend.fetch(work, lambda: False)
+        bench.clock.advance(1)
         assert fetch(bench, work) == []
 
 

@@ -43,7 +43,7 @@ class Poller:
                 return self._end(batch, job, now, wait_seconds, reason=reason)
 
     def _go_on(self, batch: Batch, job: Job, share: float | None, now: int, wait_seconds: int) -> Poll:
-        """Note the progress. A job whose time is over is asked to stop at every look: a request may be lost."""
+        """Note the progress."""
         changes: dict[str, Any] = {}
         done = int((share or 0) * job.total)
         if done > job.progress:
@@ -52,17 +52,22 @@ class Poller:
             changes |= {"notices": noted(job, JobNotice.STUCK, now)}
         if job.missed_at is not None:
             changes |= {"missed_at": None}
-        if is_over(batch, job, self.settings, now):
-            self.backends[job.backend].cancel(work_of(job))
-            if not job.cancel_requested:
-                changes |= {"cancel_requested": True}
-                wait_seconds = 0  # its end is near
         if changes:
             job = self.records.update_job(job, **changes)
+        asked = self._ask_to_stop(batch, job, now)
+        if asked is not job:
+            job, wait_seconds = asked, 0  # its end is near
         if job.is_watched:
             job, _ = self._reconciler.stop_others(job, now)
         wait = next_wait(batch, job, self.settings, now, wait_seconds)
         return Poll(done=False, resubmit=False, wait_seconds=wait, progress=job.progress)
+
+    def _ask_to_stop(self, batch: Batch, job: Job, now: int) -> Job:
+        """Ask a job whose time is over to stop, at every look: a request may be lost."""
+        if not is_over(batch, job, self.settings, now):
+            return job
+        self.backends[job.backend].cancel(work_of(job))
+        return job if job.cancel_requested else self.records.update_job(job, cancel_requested=True)
 
     def _is_stuck(self, job: Job, now: int) -> bool:
         is_told = any(notice.kind is JobNotice.STUCK for notice in job.notices)
@@ -70,6 +75,7 @@ class Poller:
 
     def _miss(self, batch: Batch, job: Job, now: int, wait_seconds: int) -> Poll:
         """The backend does not know the job: believed at a second look, and where there is a list, if that agrees for long."""
+        job = self._ask_to_stop(batch, job, now)
         if job.missed_at is None:
             job = self.records.update_job(job, missed_at=now)
         elif not self.backends[job.backend].proves_by_listing:
@@ -77,7 +83,10 @@ class Poller:
         else:
             is_settled = self._reconciler.is_settled(job.missed_at, now)
             found = self._reconciler.find(job)
-            if found and all(one.upstream_id != job.upstream_id for one in found):
+            listed = next((one for one in found or [] if one.upstream_id == job.upstream_id), None)
+            if listed is not None and listed.has_ended:
+                return self._end(batch, job, now, wait_seconds, reason=None)
+            if found and listed is None:
                 job = self._reconciler.adopt(job, found, now)
             elif found == [] and is_settled:
                 return self._end(batch, job, now, wait_seconds, reason=LOST, is_lost=True)

@@ -61,7 +61,7 @@ class Submitter:
             return self._bring(batch, job, clock, cursor, wait_seconds)
         if job.is_watched:  # one that nobody found in its time may have come up since
             return self._settle(batch, job, clock, wait_seconds)
-        return self._create(batch, self._ask(job, now), clock, wait_seconds)
+        return self._create(batch, self._ask(job, clock.now()), clock, wait_seconds)
 
     # The input, and room for it
 
@@ -215,6 +215,7 @@ class Submitter:
             return self._submitted(wait_seconds)
         if found is None or not is_settled:
             return self._unsettled(batch, job, now, wait_seconds)
+        now = clock.now()  # the look may have taken minutes, and the window of the next request counts from that request on
         if is_over(batch, job, self.settings, now):
             reason = "The time was over before it was created."
             return self._reject(self._note_refused(job, reason, now), batch, reason, now)

@@ -90,6 +90,11 @@ class UpstreamJob:
     share: float | None  # from 0 to 1
     lacked_room: bool
 
+    @property
+    def claims_results(self) -> bool:
+        """Whether a batch that has ended says that it has done something, so that it must have a file."""
+        return self.status is BatchStatus.COMPLETED or bool(self.share)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

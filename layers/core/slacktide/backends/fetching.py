@@ -12,6 +12,7 @@ from typing import IO
 
 import msgspec
 
+from slacktide.backends.absences import Absences
 from slacktide.backends.dialects import UpstreamJob
 from slacktide.backends.downloading import LONGEST_LINE, Download, NotThereError
 from slacktide.backends.protocol import ResultObject, Work
@@ -23,8 +24,8 @@ from slacktide.keys import object_name
 from slacktide.log import logger
 
 OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000
-GONE_AFTER = 1_800  # seconds of 404 and nothing else, until results count as gone
-GONE_LOOKS = 4  # at least: so many looks in a row, since nobody may have looked in between
+GONE_AFTER = 1_800  # seconds of 404 and nothing else, until a file, or the whole batch, counts as gone
+UNNAMED_AFTER = 300  # seconds in which a batch that says that it has done something may yet name its files
 UNREADABLE = b'{"custom_id":""}\n'  # stands for a line that belongs to no request: Collection counts it, and its content is gone
 
 
@@ -32,13 +33,6 @@ class _Index(msgspec.Struct):
     """All objects of results: the last thing that is written, so that its presence says that they are there."""
 
     objects: list[ResultObject]
-
-
-class _Absence(msgspec.Struct):
-    """A file of results that is not there: since when (Unix seconds), and how many looks in a row have said so; 0: none."""
-
-    since: float
-    looks: int
 
 
 class _Head(msgspec.Struct):
@@ -80,9 +74,9 @@ class Fetch:
         try:
             job = read_job()
         except BackendError:
-            self._note_answer("output", "error")
+            self._absences.interrupt("batch", "files", "output", "error")
             raise
-        files = {"output": job.output_file_id, "error": job.error_file_id} if job else {}
+        files = self._find_files(job)
         with tempfile.TemporaryFile() as spool:
             for kind, file_id in files.items():
                 if file_id is not None and not self._download(kind, file_id, spool):
@@ -91,6 +85,22 @@ class Fetch:
         self.bucket.write_json(_index_key(self.work.output_prefix), _Index(objects))
         return True
 
+    def _find_files(self, job: UpstreamJob | None) -> dict[str, str | None]:
+        """The files of the batch. Raises NotThereError as long as they may yet be named, or the batch be found again."""
+        if job is None:
+            if not self._absences.is_lasting("batch", GONE_AFTER):
+                raise NotThereError(f"{self.upstream.name} does not know the ended batch now")
+            logger.warning("upstream_results_gone", backend=self.upstream.name, file="batch")
+            return {}
+        self._absences.interrupt("batch")
+        files = {"output": job.output_file_id, "error": job.error_file_id}
+        if any(files.values()) or not job.claims_results:
+            return files
+        if not self._absences.is_lasting("files", UNNAMED_AFTER):
+            raise NotThereError(f"{self.upstream.name} does not name the files of a batch that has done something")
+        logger.warning("upstream_results_unnamed", backend=self.upstream.name)
+        return files
+
     def _download(self, kind: str, file_id: str, spool: IO[bytes]) -> bool:
         prefix = f"{self.work.output_prefix}partial/{kind}-"
         content = f"/files/{file_id}/content"
@@ -98,14 +108,14 @@ class Fetch:
         try:
             is_whole = download.run(self.is_late)
         except NotThereError:
-            if not self._is_gone(kind):
+            if not self._absences.is_lasting(kind, GONE_AFTER):
                 raise
             logger.warning("upstream_results_gone", backend=self.upstream.name, file=kind)
             return True
         except BackendError:
-            self._note_answer(kind)
+            self._absences.interrupt(kind)
             raise
-        self._note_answer(kind)
+        self._absences.interrupt(kind)
         return is_whole
 
     def _listed_size(self, file_id: str) -> int | None:
@@ -118,26 +128,9 @@ class Fetch:
         size = value.get("bytes") if isinstance(value, dict) else None
         return size if isinstance(size, int) else None
 
-    def _is_gone(self, kind: str) -> bool:
-        """Whether a file that the batch names has not been there for long: then its lines are free for another backend."""
-        now, before = self.now(), self._absence(kind)
-        absence = _Absence(before.since if before.looks else now, before.looks + 1)
-        self.bucket.write_json(self._absence_key(kind), absence)
-        return absence.looks >= GONE_LOOKS and now - absence.since >= GONE_AFTER
-
-    def _note_answer(self, *kinds: str) -> None:
-        """Anything but a 404, an outage too, says that a file may be there: what was counted up to then proves nothing."""
-        for kind in kinds:
-            if self._absence(kind).looks:
-                self.bucket.write_json(self._absence_key(kind), _Absence(0, 0))
-
-    def _absence(self, kind: str) -> _Absence:
-        key = self._absence_key(kind)
-        is_noted = any(True for _ in self.bucket.list(key))
-        return self.bucket.read_json(key, _Absence) if is_noted else _Absence(0, 0)
-
-    def _absence_key(self, kind: str) -> str:
-        return f"{self.work.output_prefix}absent/{kind}.json"
+    @property
+    def _absences(self) -> Absences:
+        return Absences(self.bucket, self.work.output_prefix, self.now)
 
     def _write_sorted(self, spool: IO[bytes]) -> Iterator[ResultObject]:
         """The lines of the spool as objects of bounded size; all lines of one request are in one object, as they came in."""

@@ -213,8 +213,11 @@ class HostedBatches:
         """
         answer = self.upstream.call("GET", f"/batches/{upstream_id}", "read results")
         if answer.status in {404, 410}:
-            return next((job for job in self._list() if job.id == upstream_id), None)
-        job = read_job(self.dialect, answer.json()) if answer.is_good else None
+            job = next((job for job in self._list() if job.id == upstream_id), None)
+            if job is None:
+                return None
+        else:
+            job = read_job(self.dialect, answer.json()) if answer.is_good else None
         if job is None or not _has_ended(job):
             raise BackendError(f"{self._title} does not show the ended batch (HTTP {answer.status})")
         return job
