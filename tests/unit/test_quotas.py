@@ -390,6 +390,17 @@ class TestBudgets:
         (budget,) = watch.accounts().values()
         assert int(budget["used"]) == max(watch.most.values()) > 13_000
 
+    def test_a_job_that_the_backend_had_twice_is_taken_for_all_that_was_reserved(self) -> None:
+        world = hosted()
+        watch = Watch(world, {"budget": 1_000_000})
+        world.hosted.turns = 10
+        world.hosted.creates.append(f"late:{world.settings.settle_window + 60}")
+        outcome = world.process(lines(2, max_tokens=100), max_cost_usd="1", route="together")
+        assert world.hosted.creations == 2
+        (budget,) = watch.accounts().values()
+        assert int(budget["used"]) == max(watch.most.values()) > 2 * 10_000
+        assert outcome.receipt["costs"]["complete"] is False
+
 
 def expensive(told: dict[str, Any], _: int) -> list[bytes]:
     """An answer that takes all that its request is bounded by: 370 tokens and 100."""
