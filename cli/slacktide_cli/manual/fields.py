@@ -12,7 +12,7 @@ from slacktide.prices import Price, Terms
 from slacktide.receipts import Costs, Entry, UnitPrice
 from slacktide_cli.answers import ApiBatch, ApiFault, ApiFaults, ApiFile, ApiPart, ApiUsage
 from slacktide_cli.costs import Row
-from slacktide_cli.documents import Counts, Problem, ResultFile
+from slacktide_cli.documents import Counts, Problem, ResultFile, Wait
 from slacktide_cli.preflight import GroupCount
 from slacktide_cli.reports import FaultDocument, FileDocument
 from slacktide_cli.verbs.download import DownloadedPart
@@ -44,6 +44,7 @@ _INLINE: tuple[type, ...] = (
     Problem,
     Failure,
     ResultFile,
+    Wait,
     GroupCount,
     FaultDocument,
     DownloadedPart,
