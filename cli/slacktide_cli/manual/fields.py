@@ -17,6 +17,7 @@ from slacktide_cli.preflight import GroupCount
 from slacktide_cli.reports import FaultDocument, FileDocument
 from slacktide_cli.verbs.download import DownloadedPart
 from slacktide_cli.verbs.keys import KeyDocument
+from slacktide_cli.verbs.limits import UsageDocument
 from slacktide_cli.verbs.models import FitDocument
 
 # Types that have a table of their own, or are told in so many words.
@@ -45,6 +46,7 @@ _INLINE: tuple[type, ...] = (
     Failure,
     ResultFile,
     Wait,
+    UsageDocument,
     GroupCount,
     FaultDocument,
     DownloadedPart,
