@@ -33,8 +33,7 @@ TARGET = 2.0
 PATIENCE = 600  # seconds
 CLIENT = STATE / "venvs" / "together" / "bin" / "python"
 # The waits of the machines are there for a service that takes hours: here they are a tenth of a second, and as many turns.
-# The fake has no quota of tokens, and the plain client keeps none: with one, the jobs of 100 MB would wait for each other.
-WAIT_SCALE, PARAMETERS = 0.01, {"FirstWaitSeconds": "15", "LongestWaitSeconds": "20", "TogetherEnqueuedTokens": "0"}
+WAIT_SCALE, PARAMETERS = 0.01, {"FirstWaitSeconds": "15", "LongestWaitSeconds": "20"}
 # The stages in the order in which a line goes through them, and the states that they are.
 STAGES: Mapping[str, Sequence[str]] = {
     "upload": ("Submit", "Wait for room", "Wait for proof"),

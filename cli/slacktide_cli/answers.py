@@ -6,7 +6,12 @@ import msgspec
 from msgspec import Meta
 
 from slacktide.statuses import BatchStatus
-from slacktide_cli.documents import Counts, Progress
+from slacktide_cli.documents import Counts, Progress, Wait
+
+_WAITING = (
+    "why it does not go on, null if it does: `reason`, `since` (Unix seconds), its `place` in the queue (null: there is none for "
+    "it), and how many of its `jobs` wait (0: it waits to begin); not in lists"
+)
 
 
 class ApiFault(msgspec.Struct, frozen=True):
@@ -60,6 +65,7 @@ class ApiBatch(msgspec.Struct, frozen=True):
     metadata: Annotated[dict[str, str] | None, Meta(description="of whoever created it by the API")] = None
     usage: Annotated[ApiUsage | None, Meta(description="tokens, of an ended batch; not in lists")] = None
     retry_of: Annotated[str | None, Meta(description="the batch whose failed lines it runs again")] = None
+    waiting: Annotated[Wait | None, Meta(description=_WAITING)] = None
 
     @property
     def batch_id(self) -> str:

@@ -114,8 +114,8 @@ def _row(name: str, found: _Sum) -> Row:
         cost=_sum(entry.cost for entry in entries),
         real_time_cost=_sum(entry.real_time_cost for entry in entries),
         saved=_sum(entry.saved for entry in entries),
-        complete=all(entry.cost is not None for entry in entries),
-        compared=all(entry.saved is not None for entry in entries),
+        complete=all(entry.cost is not None and not entry.repeated for entry in entries),
+        compared=all(entry.saved is not None and not entry.repeated for entry in entries),
     )
 
 

@@ -46,6 +46,19 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
 
 
+class Wait(msgspec.Struct, frozen=True):
+    """Why a batch waits, and since when: Unix seconds, but in `latest.json` RFC 3339."""
+
+    reason: str | None = None
+    since: int | str | None = None
+    place: int | None = None
+    jobs: int = 0
+
+    def __str__(self) -> str:
+        """One sentence or two."""
+        return (self.reason or "It waits.") + (f" Its place in the queue: {self.place}." if self.place else "")
+
+
 class LatestBatch(msgspec.Struct, frozen=True):
     """`latest.json`: the newest batch of an input. Times are RFC 3339."""
 
@@ -54,6 +67,7 @@ class LatestBatch(msgspec.Struct, frozen=True):
     input: InputVersion
     counts: Counts = Counts()
     progress: Progress = Progress()
+    waiting: Wait | None = None
     deadline: str | None = None
     error: Problem | None = None
 

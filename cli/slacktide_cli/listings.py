@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from slacktide_cli.answers import ApiBatch, ApiFile, ApiPart, Receipt
+from slacktide_cli.documents import Wait
 from slacktide_cli.reports import visible
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
@@ -78,6 +79,7 @@ def _facts(batch: ApiBatch, file: ApiFile | None) -> dict[str, str]:
         "batch": batch.id,
         "status": batch.status,
         "lines": f"{counts.completed}/{counts.total} done, {counts.failed} failed",
+        "waiting": _tell_wait(batch.waiting),
         "input file": name,
         "model": batch.model or "",
         "endpoint": batch.endpoint or "",
@@ -88,6 +90,11 @@ def _facts(batch: ApiBatch, file: ApiFile | None) -> dict[str, str]:
         "output file": batch.output_file_id or "",
         "error file": batch.error_file_id or "",
     }
+
+
+def _tell_wait(wait: Wait | None) -> str:
+    since = wait.since if wait and isinstance(wait.since, int) else None
+    return "" if wait is None else f"since {tell_time(since)}: {wait}"
 
 
 def _receipt_facts(receipt: Receipt | None) -> dict[str, str]:

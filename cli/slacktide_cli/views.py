@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slacktide.statuses import BatchStatus
-from slacktide_cli.documents import Counts
+from slacktide_cli.documents import Counts, Wait
 from slacktide_cli.documents import Progress as JobsProgress
 
 _STATUS_STYLES = {"completed": "green", "failed": "red", "expired": "red", "cancelled": "yellow"}
@@ -30,6 +30,9 @@ class Shown(Protocol):
 
     @property
     def progress(self) -> JobsProgress: ...
+
+    @property
+    def waiting(self) -> Wait | None: ...
 
 
 class View(Protocol):
@@ -53,7 +56,7 @@ class PlainView:
 
     def show(self, batch: Shown) -> None:
         """Print the batch's line, unless it is the one before again."""
-        line = f"{batch.batch_id} {batch.status} {_count(batch)}{_describe_jobs(batch)}"
+        line = f"{batch.batch_id} {batch.status} {_count(batch)}{_describe_jobs(batch)}{_describe_wait(batch)}"
         if line != self._last:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         self._last = line
@@ -95,6 +98,8 @@ class LiveView:
         for job in () if batch.status.is_final else batch.progress.jobs:
             text = f"  {job.job_id} {job.backend} {job.model} {job.state} {job.completed}/{job.total}"
             grid.add_row(Text(text, style="dim"))
+        if wait := _describe_wait(batch).removeprefix("; "):
+            grid.add_row(Text(f"  {wait}", style="yellow"))
         self._live.update(grid, refresh=True)
 
     def __enter__(self) -> Self:
@@ -118,3 +123,7 @@ def _count(batch: Shown) -> str:
 def _describe_jobs(batch: Shown) -> str:
     jobs = () if batch.status.is_final else batch.progress.jobs
     return "".join(f"; {job.job_id} {job.backend} {job.state} {job.completed}/{job.total}" for job in jobs)
+
+
+def _describe_wait(batch: Shown) -> str:
+    return f"; {batch.waiting}" if batch.waiting and not batch.status.is_final else ""

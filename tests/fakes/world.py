@@ -86,7 +86,7 @@ class World:
     hurry: bool = False
     has_hosted: bool = False
     aws: Callable[["World"], tuple[Any, Any]] | None = None  # other clients of S3 and of the table, for example moto's
-    pools: dict[str, Pool] = field(default_factory=lambda: {"together": Pool(tokens=10_000_000)})
+    pools: dict[str, Pool] = field(default_factory=lambda: {"together": Pool(tokens=SETTINGS.together_enqueued_tokens)})
     limits: OwnerLimits | None = field(default_factory=OwnerLimits)  # of every owner; None: those in the table
     invocations: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 

@@ -114,7 +114,7 @@ def parameters_fit_settings(template: Document) -> Iterator[str]:
     for variable, name in sorted(seen):
         parameter = template["Parameters"][name]
         default = FIELDS[variable.removeprefix(PREFIX).lower()].default
-        if parameter["Default"] != (str(default).lower() if isinstance(default, bool) else default):
+        if str(parameter["Default"]) != (str(default).lower() if isinstance(default, bool) else str(default)):
             yield f"{name}: its default is not that of the settings"
         for bound in ("MinValue", "MaxValue"):
             try:

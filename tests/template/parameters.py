@@ -10,6 +10,7 @@ FREE_TEXT = {
     "TransformImageUri": "the URI of an image: registries, tags and digests differ; SageMaker checks it when a model is made",
     "TransformModels": "ids out of the model table, with commas between them; an unknown one is named at validation",
 }
+LARGE = 10_000_000  # from here on Java writes a float with an exponent (the reference of Double.toString)
 
 
 def parameters_are_described(template: Document) -> Iterator[str]:
@@ -41,10 +42,18 @@ def _fits(parameter: Document) -> bool | None:
     if "AllowedValues" in parameter:
         return value in parameter["AllowedValues"]
     if parameter["Type"] == "Number" and {"MinValue", "MaxValue"} <= parameter.keys():
-        return parameter["MinValue"] <= value <= parameter["MaxValue"]
+        return parameter["MinValue"] <= int(value) <= parameter["MaxValue"]
     if parameter["Type"] == "String" and "AllowedPattern" in parameter:
         return re.search(parameter["AllowedPattern"], str(value)) is not None
     return None
+
+
+def large_numbers_are_texts(template: Document) -> Iterator[str]:
+    """No default is a number that a tool could write with an exponent, which no setting is read from."""
+    for name, parameter in template["Parameters"].items():
+        default = parameter.get("Default")
+        if isinstance(default, int) and default >= LARGE:
+            yield f"{name}: its default of {default} stands without quotes"
 
 
 def parameters_are_shown_and_used(template: Document) -> Iterator[str]:
@@ -120,6 +129,7 @@ def saved_answers_fit(template: Document, saved: Document) -> Iterator[str]:
 RULES = [
     parameters_are_described,
     parameters_are_bounded,
+    large_numbers_are_texts,
     parameters_are_shown_and_used,
     conditions_are_used,
     references_are_there,

@@ -191,6 +191,7 @@ PARAMETERS = [
     Damage(parameters.parameters_are_bounded, "Parameters/SweepSchedule/Default", "hourly"),
     Damage(parameters.parameters_are_bounded, "Parameters/TransformImageUri", plus({"AllowedPattern": ".*"})),
     Damage(parameters.parameters_are_bounded, "Parameters/TransformModels"),
+    Damage(parameters.large_numbers_are_texts, "Parameters/TogetherEnqueuedTokens/Default", 30_000_000_000),
     Damage(parameters.parameters_are_shown_and_used, "Metadata/AWS::CloudFormation::Interface/ParameterGroups/0/Parameters/0"),
     Damage(
         parameters.parameters_are_shown_and_used,

@@ -26,15 +26,15 @@ OTHER = "batch_" + "b" * 26
 LINES = 4
 
 
-def job() -> Job:
-    fields: dict[str, Any] = {"backend": "sagemaker", "model": "m", "upstream_model": "u", "endpoint": "/v1/completions"}
+def job(endpoint: str = "/v1/completions") -> Job:
+    fields: dict[str, Any] = {"backend": "sagemaker", "model": "m", "upstream_model": "u", "endpoint": endpoint}
     return Job(BATCH, "r1-j1", 1, group="g1", first=1, last=LINES, total=LINES, created_at=0, **fields)
 
 
-def collect(world: World, *lines: bytes) -> tuple[dict[int, Any], Summary, set[int]]:
+def collect(world: World, *lines: bytes, **of_job: str) -> tuple[dict[int, Any], Summary, set[int]]:
     """Collect one object of these lines; answers what was found by line, the summary, the settled lines."""
     world.bucket.write("raw/1.out", b"".join(line + b"\n" for line in lines))
-    collecting = Collection(world.bucket, job(), Bitmap.full(LINES))
+    collecting = Collection(world.bucket, job(**of_job), Bitmap.full(LINES))
     objects = iter([ResultObject("raw/1.out", 1, 1, LINES)])
     assert collecting.run(objects, after=0, is_late=lambda: False) is None
     summary, settled = collecting.finish()
@@ -214,6 +214,24 @@ def test_tokens_are_summed(world: World) -> None:
     usage = {"usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}}
     _, summary, _ = collect(world, line(1, body=usage), line(2, body=usage), line(3, 500, usage))
     assert (summary.prompt_tokens, summary.completion_tokens) == (10, 6)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "usage", "unmetered"),
+    [
+        ("/v1/completions", {"prompt_tokens": 5, "completion_tokens": 0}, 0),
+        ("/v1/completions", {"prompt_tokens": 5}, 1),
+        ("/v1/chat/completions", {"prompt_tokens": 5, "completion_tokens": None}, 1),
+        ("/v1/chat/completions", {"completion_tokens": 5}, 1),
+        ("/v1/embeddings", {"prompt_tokens": 5, "total_tokens": 5}, 0),
+        ("/v1/embeddings", {"total_tokens": 5}, 1),
+    ],
+)
+def test_tokens_that_are_not_told_are_not_taken_for_none(
+    world: World, endpoint: str, usage: dict[str, Any], unmetered: int
+) -> None:
+    _, summary, _ = collect(world, line(1, body={"usage": usage}), endpoint=endpoint)
+    assert (summary.completed, summary.unmetered) == (1, unmetered)
 
 
 FILE = jsonl(*(request(f"r{number}") for number in range(1, 10)))

@@ -15,6 +15,8 @@ from slacktide_fake_together.ledger import find_paid_twice
 from slacktide_fake_together.transport import FakeTransport
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # its route: together, together, sagemaker
+FULL = {"kind": "status", "call": "create", "status": 429, "retry_after": 30, "times": None}
+NO_ROOM = {"kind": "end", "status": "FAILED", "files": False, "message": "Enqueued token limit reached.", "times": None}
 FILE = jsonl(*(request(f"r{number}", model=MODEL) for number in range(1, 21)))
 
 
@@ -37,6 +39,11 @@ def line_of(custom_id: str) -> str:
         ([{"kind": "lines", "what": "malformed", "count": 2}], [("together", 18), ("together", 2)]),
         ([{"kind": "status", "call": "create", "status": 402}], [("together", 0), ("together", 20)]),
         ([{"kind": "status", "call": "*", "status": 503, "times": None}], [("together", 0), ("sagemaker", 20)]),
+        # An account that has less room than TogetherEnqueuedTokens: for hours, then for ever.
+        ([FULL | {"seconds": 20_000}], [("together", 20)]),
+        ([FULL], [("together", 0), ("sagemaker", 20)]),
+        ([NO_ROOM | {"times": 5}], [("together", 20)]),
+        ([NO_ROOM], [("together", 0), ("sagemaker", 20)]),
         (
             [{"kind": "status", "call": "content", "status": 404, "times": None}],
             [("together", 0), ("together", 0), ("sagemaker", 20)],

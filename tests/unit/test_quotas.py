@@ -12,7 +12,7 @@ import pytest
 from fakes.watch import Watch
 from fakes.wire import Killed
 from fakes.world import NOTHING, World, jsonl, request
-from slacktide.accounts import Kind, Ledger
+from slacktide.accounts import Kind, Ledger, Reservation
 from slacktide.backends.protocol import Limits
 from slacktide.batch import Batch, Job, ObjectRef, Options, StatusChange
 from slacktide.ids import new_batch_id
@@ -76,6 +76,17 @@ def codes(world: World) -> list[str]:
 def run_until(world: World, is_reached: Callable[[], bool]) -> None:
     while not is_reached():
         assert world.states.step(), "it never comes to that"
+
+
+class Blind(Ledger):
+    """Does not see at its first look what another has reserved."""
+
+    has_looked = False
+
+    def find(self, batch_id: str, job_id: str) -> Reservation | None:
+        found = super().find(batch_id, job_id) if self.has_looked else None
+        object.__setattr__(self, "has_looked", True)
+        return found
 
 
 class TestPools:
@@ -201,6 +212,33 @@ class TestPools:
         world.records.abandon_job(jobs(world)[1], world.clock(), world.clock(), "a test")
         behind = jobs(world)[2]
         assert world.quotas.ask(world.records.get_batch(behind.batch_id), behind, world.clock()).__class__.__name__ == "Granted"
+
+    def test_the_ticket_of_another_models_job_that_was_given_up_has_no_claim(self) -> None:
+        world = hosted(Pool(jobs=1))
+        world.hosted.turns = 10**6
+        drop(world, lines(1), "running.jsonl")
+        run_until(world, lambda: world.hosted.creations == 1)
+        drop(world, lines(1, OTHER), "dead.jsonl")
+        run_until(world, lambda: len(jobs(world)) == 2 and jobs(world)[1].state is JobState.WAITING)
+        drop(world, lines(1), "behind.jsonl")
+        run_until(world, lambda: len(jobs(world)) == 3 and jobs(world)[2].state is JobState.WAITING)
+        running, dead, behind = jobs(world)
+        world.records.abandon_job(dead, world.clock(), world.clock(), "a test")
+        world.quotas.settle(msgspec.structs.replace(running, state=JobState.SETTLED), world.clock())
+        answer = world.quotas.ask(world.records.get_batch(behind.batch_id), behind, world.clock())
+        assert isinstance(answer, Granted)
+
+    @pytest.mark.parametrize("ledger", [Ledger, Blind])
+    def test_who_comes_second_for_the_same_job_leaves_no_ticket(self, ledger: type[Ledger]) -> None:
+        world = hosted(Pool(tokens=10 * LINE))
+        watch = Watch(world, {"tokens": 4 * LINE})
+        drop(world, lines(4), "a.jsonl")
+        run_until(world, lambda: watch.most != {})
+        (batch,), (job,) = world.batches(), jobs(world)
+        world.quotas.queues.take(world.quotas._ticket(batch, job, world.clock()))
+        second = dataclasses.replace(world.quotas, ledger=ledger(world.table))
+        assert isinstance(second.ask(batch, job, world.clock()), Granted)
+        assert [key for key in world.table.items if key[0].startswith("queue#")] == []
 
 
 class TestSizes:
@@ -389,6 +427,17 @@ class TestBudgets:
         world.process(lines(1, max_tokens=100), max_cost_usd="1", route="together")
         (budget,) = watch.accounts().values()
         assert int(budget["used"]) == max(watch.most.values()) > 13_000
+
+    def test_a_job_that_the_backend_had_twice_is_taken_for_all_that_was_reserved(self) -> None:
+        world = hosted()
+        watch = Watch(world, {"budget": 1_000_000})
+        world.hosted.turns = 10
+        world.hosted.creates.append(f"late:{world.settings.settle_window + 60}")
+        outcome = world.process(lines(2, max_tokens=100), max_cost_usd="1", route="together")
+        assert world.hosted.creations == 2
+        (budget,) = watch.accounts().values()
+        assert int(budget["used"]) == max(watch.most.values()) > 2 * 10_000
+        assert outcome.receipt["costs"]["complete"] is False
 
 
 def expensive(told: dict[str, Any], _: int) -> list[bytes]:

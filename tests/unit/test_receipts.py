@@ -14,7 +14,7 @@ from slacktide.backends.api_keys import ApiKey
 from slacktide.backends.dialects import TOGETHER
 from slacktide.backends.hosted import HostedBatches
 from slacktide.backends.upstream import Upstream
-from slacktide.batch import Job, Summary
+from slacktide.batch import Job, Notice, Summary
 from slacktide.models import shipped_models
 from slacktide.prices import Hours, Price, Rate, Terms
 from slacktide.receipts import (
@@ -24,11 +24,12 @@ from slacktide.receipts import (
     NO_RATE,
     NO_SECONDS,
     NO_USAGE,
+    REPEATED,
     build_costs,
     cost_of,
     written,
 )
-from slacktide.statuses import JobState
+from slacktide.statuses import JobNotice, JobState
 from slacktide_fake_together import FakeTogether, Settings
 from slacktide_fake_together.transport import FakeTransport
 
@@ -180,6 +181,7 @@ def test_own_gpus_cost_their_time_whatever_came_of_it(world: World, answer: Any)
 
 TERMS = Terms(date(2026, 1, 1), "s", real_time=Price(Decimal(2), Decimal(4)), batch_discount=Decimal("0.5"))
 HOURS = Hours("ml.x.xlarge", 3, Decimal("1.5"), TERMS.as_of, "s")
+TWICE = [Notice(JobNotice.REPEATED, 0)]
 DONE = Summary([], completed=2, prompt_tokens=10, completion_tokens=5)
 
 
@@ -203,6 +205,7 @@ def job(**fields: Any) -> Job:
         ({"rate": Rate(tokens=TERMS), "state": JobState.ABANDONED}, None, None, None, ABANDONED),
         ({"rate": Rate(tokens=TERMS), "state": JobState.ABANDONED, "submission": 0}, None, "0", "0", None),
         ({"rate": Rate(tokens=TERMS)}, msgspec.structs.replace(DONE, unmetered=1), None, None, NO_USAGE),
+        ({"rate": Rate(tokens=TERMS, compared=TERMS), "notices": TWICE}, DONE, "0.00002", "0.00004", REPEATED),
     ],
 )
 def test_the_cost_of_a_job(
@@ -218,6 +221,16 @@ def test_an_abandoned_job_is_shown() -> None:
     assert (entry.jobs, entry.abandoned, entry.requests) == (2, 1, 4)
     assert (entry.completed, entry.prompt_tokens, entry.cost) == (None, None, None)
     assert (costs.complete, costs.cost) == (False, "0")
+
+
+def test_a_receipt_with_a_job_that_the_backend_had_twice_is_not_complete() -> None:
+    rate = Rate(tokens=TERMS, compared=TERMS)
+    once, twice = job(rate=rate), job(job_id="r1-j2", rate=rate, notices=TWICE)
+    costs = build_costs([once, twice], {"r1-j1": DONE, "r1-j2": DONE})
+    (entry,) = costs.entries
+    assert (entry.repeated, entry.cost, entry.note) == (1, "0.00004", REPEATED)
+    assert (costs.cost, costs.complete, costs.compared) == ("0.00004", False, False)
+    assert build_costs([once], {"r1-j1": DONE}).complete
 
 
 @pytest.mark.parametrize(

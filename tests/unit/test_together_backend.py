@@ -10,7 +10,19 @@ import pytest
 
 from fakes.hosted_bench import CHAT, KEY, Bench, scripted
 from slacktide.backends.dialects import TOGETHER
-from slacktide.backends.protocol import Ended, Found, Full, Missing, Rejected, Running, Submitted, Unknown, Unseen, Uploaded
+from slacktide.backends.protocol import (
+    Displaced,
+    Ended,
+    Found,
+    Full,
+    Missing,
+    Rejected,
+    Running,
+    Submitted,
+    Unknown,
+    Unseen,
+    Uploaded,
+)
 from slacktide.backends.uploading import SHORT_WAIT
 from slacktide.backends.upstream import TRIES
 from slacktide.errors import BackendError
@@ -396,6 +408,22 @@ class TestPoll:
         assert isinstance(answer, Ended)
         assert answer.reason is not None
         assert "canary" not in answer.reason
+
+    @pytest.mark.parametrize(
+        ("message", "files", "kind"),
+        [
+            ("Enqueued token limit reached, canary", False, Displaced),
+            ("too many tokens enqueued for this model", False, Displaced),
+            ("Enqueued token limit reached", True, Ended),
+            ("the tokens of a line are too many for the queue", False, Ended),
+        ],
+    )
+    def test_a_queue_without_room_is_told_by_a_failed_batch(self, bench: Bench, message: str, files: bool, kind: type) -> None:
+        work = bench.start({"kind": "end", "status": "FAILED", "at": 0.5, "files": files, "message": message})
+        bench.clock.advance(60)
+        answer = bench.backend.poll(work)
+        assert isinstance(answer, kind)
+        assert "canary" not in repr(answer)
 
     def test_an_unknown_batch_is_missing(self, bench: Bench) -> None:
         work = bench.start()

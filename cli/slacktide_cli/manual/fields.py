@@ -12,11 +12,12 @@ from slacktide.prices import Price, Terms
 from slacktide.receipts import Costs, Entry, UnitPrice
 from slacktide_cli.answers import ApiBatch, ApiFault, ApiFaults, ApiFile, ApiPart, ApiUsage
 from slacktide_cli.costs import Row
-from slacktide_cli.documents import Counts, Problem, ResultFile
+from slacktide_cli.documents import Counts, Problem, ResultFile, Wait
 from slacktide_cli.preflight import GroupCount
 from slacktide_cli.reports import FaultDocument, FileDocument
 from slacktide_cli.verbs.download import DownloadedPart
 from slacktide_cli.verbs.keys import KeyDocument
+from slacktide_cli.verbs.limits import UsageDocument
 from slacktide_cli.verbs.models import FitDocument
 
 # Types that have a table of their own, or are told in so many words.
@@ -44,6 +45,8 @@ _INLINE: tuple[type, ...] = (
     Problem,
     Failure,
     ResultFile,
+    Wait,
+    UsageDocument,
     GroupCount,
     FaultDocument,
     DownloadedPart,

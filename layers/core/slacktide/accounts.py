@@ -197,8 +197,8 @@ def is_due(reservation: Reservation, job: Job | None, now: int) -> bool:
 def actual_use(reservation: Reservation, job: Job | None) -> list[int]:
     """What a closed job has really used of each of its charges: of what is counted at any time nothing is left.
 
-    A job that was given up may have run, and nobody knows how far: it is taken for all that it reserved. So is one that has no
-    record any more.
+    A job that was given up may have run, and nobody knows how far: it is taken for all that it reserved. So is one that the
+    backend had twice, and one that has no record any more.
     """
     if job is None or (job.state is JobState.ABANDONED and job.submission):
         return [charge.amount if charge.kind in LASTING else 0 for charge in reservation.charges]
@@ -208,8 +208,8 @@ def actual_use(reservation: Reservation, job: Job | None) -> list[int]:
 
 
 def _tokens(job: Job) -> int | None:
-    """The tokens that a settled job has used; None where its backend did not tell them of every answer."""
-    return None if job.unmetered else job.prompt_tokens + job.completion_tokens
+    """The tokens that a settled job has used; None is not known."""
+    return job.prompt_tokens + job.completion_tokens if _is_metered(job) else None
 
 
 def _cost(job: Job) -> int | None:
@@ -219,7 +219,14 @@ def _cost(job: Job) -> int | None:
     rate = job.rate or Rate()
     if rate.hours is None:
         price = rate.tokens and rate.tokens.batch_price
-        return None if price is None or job.unmetered else micro_dollars(price.cost(job.prompt_tokens, job.completion_tokens))
+        if price is None or not _is_metered(job):
+            return None
+        return micro_dollars(price.cost(job.prompt_tokens, job.completion_tokens))
     begun = job.submitted_at or job.ended_at or 0
     cost = rate.hours.cost((job.ended_at or begun) - begun)
     return None if cost is None else micro_dollars(cost)
+
+
+def _is_metered(job: Job) -> bool:
+    """Whether the tokens of all that was done are known: of every answer, and the backend had the job once."""
+    return not (job.unmetered or job.was_repeated)

@@ -217,6 +217,11 @@ class Job(msgspec.Struct, frozen=True):
     def keys(self) -> JobKeys:
         return BatchKeys(self.batch_id).job(self.job_id)
 
+    @property
+    def was_repeated(self) -> bool:
+        """Whether the backend had another job of the same input, and may have done some of it before it was stopped."""
+        return any(notice.kind is JobNotice.REPEATED for notice in self.notices)
+
 
 class Group(msgspec.Struct, frozen=True):
     """The valid lines of one model and endpoint, kept as `parts` objects of at most `PART_LINES` lines."""

@@ -10,6 +10,7 @@ from msgspec import Meta, Raw
 from slacktide.backends.protocol import ResultObject
 from slacktide.batch import Job, Part, Summary
 from slacktide.bitmap import Bitmap
+from slacktide.bodies import EMBEDDINGS
 from slacktide.bucket import Bucket
 from slacktide.codes import CLASSES, Code, CodeClass, code_of_status
 from slacktide.ids import parse_request_id
@@ -34,10 +35,10 @@ class _Result(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    """The tokens of a success; an embedding has none for its answer."""
+    """The tokens of a success; None is not told."""
 
     prompt_tokens: Annotated[int, Meta(ge=0)] | None = None
-    completion_tokens: Annotated[int, Meta(ge=0)] = 0
+    completion_tokens: Annotated[int, Meta(ge=0)] | None = None
 
 
 class _Checkpoint(msgspec.Struct):
@@ -147,14 +148,19 @@ class Collection:
         if collected.code is None:
             self._completed.add(collected.line)
             self._counts["completed"] += 1
-            self._counts["unmetered"] += collected.usage.prompt_tokens is None
-            self._counts["prompt_tokens"] += collected.usage.prompt_tokens or 0
-            self._counts["completion_tokens"] += collected.usage.completion_tokens
+            self._meter(collected.usage)
         elif CLASSES[collected.code] is CodeClass.REJECTED:
             self._rejected.add(collected.line)
             self._counts["rejected"] += 1
         else:
             self._counts["transient"] += 1
+
+    def _meter(self, usage: _Usage) -> None:
+        """Count the tokens of a success: of its prompt, and of its answer where that is a text."""
+        has_answer = self._job.endpoint != EMBEDDINGS
+        self._counts["unmetered"] += usage.prompt_tokens is None or (has_answer and usage.completion_tokens is None)
+        self._counts["prompt_tokens"] += usage.prompt_tokens or 0
+        self._counts["completion_tokens"] += usage.completion_tokens or 0
 
     def _forget_failure(self, line: int) -> None:
         """An earlier failure counts no more; if a part has it already, assembly prefers the success."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from boto3.dynamodb.conditions import Attr
 
+from slacktide.accounts import Account, Ledger, batches_charge, day_charge, month_charge
 from slacktide.batch import DROP_OWNER
 from slacktide.items import from_item, update
 from slacktide.settings import Settings
@@ -19,6 +20,23 @@ class OwnerLimits(msgspec.Struct, frozen=True, omit_defaults=True):
     concurrent_batches: int | None = None
     tokens_per_day: int | None = None
     usd_per_month: Decimal | None = None
+
+
+class OwnerUsage(msgspec.Struct, frozen=True):
+    """What an owner uses by now of what is limited: batches that run, tokens of this day, millionths of a dollar of this month.
+
+    The batches are those of the last look: one that has ended counts until the next one begins, or sweep has looked.
+    """
+
+    concurrent_batches: Account
+    tokens_per_day: Account
+    usd_per_month: Account
+
+
+def read_usage(ledger: Ledger, owner: str, now: int) -> OwnerUsage:
+    """The accounts of an owner as they are now (Unix seconds). Without a limit nothing is counted."""
+    charges = batches_charge(owner, 0), day_charge(owner, now, 0, 0), month_charge(owner, now, 0, 0)
+    return OwnerUsage(*map(ledger.account, charges))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,10 @@ from slacktide.errors import ConflictError, NotFoundError, SlacktideError
 from slacktide.log import count_notice, logger
 from slacktide.records import Records
 from slacktide.statuses import BatchStatus, JobNotice, JobState
+from slacktide.waits import Wait, find_wait
 
 SOURCE = "slacktide"
 DETAIL_TYPES = {status: "Batch " + status.replace("_", " ").title() for status in BatchStatus}
-
-
-OTHER_BATCHES = "It waits for the end of other batches of its owner."
 JOB_DETAIL_TYPES = {notice: f"Job {notice.title()}" for notice in JobNotice}
 
 
@@ -172,19 +170,9 @@ class Announcer:
             return
 
 
-def _waiting_document(waiting: Waiting | None) -> dict[str, Any] | None:
-    return None if waiting is None else {"since": rfc3339(waiting.since), "place": waiting.place}
-
-
-def _why_it_waits(batch: Batch, jobs: list[Job]) -> dict[str, Any] | None:
-    """Since when a batch waits, for what, and with how many of its jobs; None when nothing of it does."""
-    if batch.status is BatchStatus.QUEUED and batch.waiting:
-        return {"reason": OTHER_BATCHES, "jobs": 0} | (_waiting_document(batch.waiting) or {})
-    waiting = [(job.waiting, job) for job in jobs if job.state is JobState.WAITING and job.waiting]
-    if not waiting:
-        return None
-    first, job = min(waiting, key=lambda entry: entry[0].since)
-    return {"reason": job.reason, "jobs": len(waiting)} | (_waiting_document(first) or {})
+def _waiting_document(waiting: Waiting | Wait | None) -> dict[str, Any] | None:
+    """With the time as the results show it."""
+    return None if waiting is None else msgspec.structs.asdict(waiting) | {"since": rfc3339(waiting.since)}
 
 
 def latest_document(batch: Batch, jobs: list[Job], now: int) -> dict[str, Any]:
@@ -211,7 +199,7 @@ def latest_document(batch: Batch, jobs: list[Job], now: int) -> dict[str, Any]:
                 for job in jobs
             ],
         },
-        "waiting": _why_it_waits(batch, jobs),
+        "waiting": _waiting_document(find_wait(batch, jobs)),
         "created_at": rfc3339(batch.created_at),
         "updated_at": rfc3339(now),
         "deadline": rfc3339(batch.deadline),

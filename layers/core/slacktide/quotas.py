@@ -140,7 +140,8 @@ class Quotas:
 
     def ask(self, batch: Batch, job: Job, now: int) -> Granted | Waits | Refused:
         """Reserve what a job needs, if it is its turn. To ask again after it was granted is granted."""
-        if self.ledger.find(batch.batch_id, job.job_id) is not None:
+        ticket = self._ticket(batch, job, now)
+        if self._is_granted(job, ticket):
             return Granted()
         cost = self._most_cost(batch, job, now)
         limits = self.limits_of(batch.owner)  # once, since they can change: what needs no price is charged nothing
@@ -150,7 +151,6 @@ class Quotas:
         reservation = Reservation(batch.batch_id, job.job_id, charges, until=batch.deadline + DAY)
         if not reservation.charges:
             return Granted()
-        ticket = self._ticket(batch, job, now)
         answer = self._look_at_limits(job, reservation)
         if answer is None:
             return self._queue_up(job, ticket, reservation, now)
@@ -163,9 +163,16 @@ class Quotas:
         waits = self._stand(job, ticket, reservation, now)
         if waits is not None:
             return waits
-        if self.ledger.reserve(reservation, ticket) or self.ledger.find(job.batch_id, job.job_id) is not None:
+        if self.ledger.reserve(reservation, ticket) or self._is_granted(job, ticket):
             return Granted()
         return Waits(TAKEN, 1)
+
+    def _is_granted(self, job: Job, ticket: Ticket) -> bool:
+        """Whether a job has its reservation; a ticket that another of its invocations took meanwhile holds up nobody then."""
+        if self.ledger.find(job.batch_id, job.job_id) is None:
+            return False
+        self.queues.leave(ticket)
+        return True
 
     def leave(self, batch: Batch, job: Job, now: int) -> None:
         """Give up the ticket of a job that will not be submitted."""
@@ -266,12 +273,14 @@ class Quotas:
 
     def _claims(self, ahead: list[Ticket], reservation: Reservation) -> int:
         """How many other models have a job in front whose tokens would have room."""
-        first = {ticket.model: ticket for ticket in reversed(ahead)}
+        models = dict.fromkeys(ticket.model for ticket in ahead)
+        alive = [self._alive([ticket for ticket in ahead if ticket.model == model]) for model in models]
+        first = [tickets[0] for tickets in alive if tickets]
         backend_tokens = next((charge for charge in reservation.charges if charge.kind is Kind.ENQUEUED_TOKENS), None)
         if backend_tokens is None:
             return len(first)
         backend, limit = backend_tokens.pk.partition("#")[2], backend_tokens.limit
-        charges = [pool_charge(backend, ticket.model, ticket.amount, limit) for ticket in first.values()]
+        charges = [pool_charge(backend, ticket.model, ticket.amount, limit) for ticket in first]
         return sum(self.ledger.account(charge).has_room(charge) for charge in charges)
 
     def _ticket(self, batch: Batch, job: Job, now: int) -> Ticket:

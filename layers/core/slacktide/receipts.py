@@ -34,11 +34,15 @@ NO_HOURLY_PRICE = "The price of the instance type is not known."
 NO_SECONDS = "It is not known how long its instances ran."
 NO_USAGE = "The backend did not tell the tokens of every answer."
 ABANDONED = "It was abandoned: what it did, and what that cost, is not known."
+REPEATED = "The backend had a second job of the same input: what that did before it was stopped is not in it."
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one job cost, and what the same tokens cost in real time; None with a note is not known."""
+    """What one job cost, and what the same tokens cost in real time; None with a note is not known.
+
+    A note beside an amount says what is not in it.
+    """
 
     cost: Decimal | None
     real_time: Decimal | None
@@ -64,7 +68,7 @@ class UnitPrice(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """All jobs of one model at one backend in one round. `note` says why an amount is null."""
+    """All jobs of one model at one backend in one round. `note` says why an amount is null, or what is not in it."""
 
     model: str
     backend: str
@@ -81,7 +85,8 @@ class Entry(msgspec.Struct, frozen=True):
     cost: Annotated[str | None, Meta(description="dollars")]
     real_time_cost: Annotated[str | None, Meta(description="dollars in real time")]
     saved: Annotated[str | None, Meta(description="the difference; below 0 where own GPUs cost more")]
-    note: Annotated[str | None, Meta(description="why an amount is null")]
+    note: Annotated[str | None, Meta(description="why an amount is null, or what is not in it")]
+    repeated: Annotated[int, Meta(description="jobs that the backend had twice; what the second ones cost is not known")] = 0
 
 
 class Costs(msgspec.Struct, frozen=True):
@@ -121,12 +126,13 @@ def build_costs(jobs: list[Job], summaries: Mapping[str, Summary]) -> Costs:
     for job in jobs:
         groups.setdefault((job.round, job.model, job.backend), []).append(job)
     costs = {job.job_id: cost_of(job, summaries.get(job.job_id)) for job in jobs}
+    is_known = not any(job.was_repeated for job in jobs)
     return Costs(
         cost=written(_sum_known(cost.cost for cost in costs.values())),
         real_time_cost=written(_sum_known(cost.real_time for cost in costs.values())),
         saved=written(_sum_known(cost.saved for cost in costs.values())),
-        complete=all(cost.cost is not None for cost in costs.values()),
-        compared=all(cost.saved is not None for cost in costs.values()),
+        complete=is_known and all(cost.cost is not None for cost in costs.values()),
+        compared=is_known and all(cost.saved is not None for cost in costs.values()),
         entries=[_enter(group, [costs[job.job_id] for job in group], summaries) for _, group in sorted(groups.items())],
     )
 
@@ -144,7 +150,9 @@ def cost_of(job: Job, summary: Summary | None) -> Cost:
         cost, note = _cost_hours(job.rate.hours, job)
         return Cost(cost, real_time, note)
     cost = _cost_tokens(job.rate.tokens and job.rate.tokens.batch_price, summary)
-    return Cost(cost, real_time, None if cost is not None else NO_USAGE if summary.unmetered else NO_PRICE)
+    if cost is None:
+        return Cost(None, real_time, NO_USAGE if summary.unmetered else NO_PRICE)
+    return Cost(cost, real_time, REPEATED if job.was_repeated else None)
 
 
 def _cost_tokens(price: Price | None, summary: Summary) -> Decimal | None:
@@ -189,6 +197,7 @@ def _enter(jobs: list[Job], costs: list[Cost], summaries: Mapping[str, Summary])
         real_time_cost=_sum_all([cost.real_time for cost in costs]),
         saved=_sum_all([cost.saved for cost in costs]),
         note=next((cost.note for cost in costs if cost.note), None),
+        repeated=sum(job.was_repeated for job in jobs),
     )
 
 

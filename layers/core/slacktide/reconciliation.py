@@ -86,7 +86,7 @@ class Reconciler:
         others = [other for other in found if other.upstream_id != job.upstream_id and not other.has_ended]
         if not others:
             return job, True
-        if all(notice.kind is not JobNotice.REPEATED for notice in job.notices):
+        if not job.was_repeated:
             job = self.records.update_job(job, notices=noted(job, JobNotice.REPEATED, now), reason=_REPEATED)
         return job, self._stop(job, others)
 

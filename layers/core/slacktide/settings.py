@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True):
     together_base_url: str = "https://api.together.ai/v1"
     together_api_key_arn: str = ""  # of a secret; empty: that backend is off
     together_job_requests: Annotated[int, Meta(ge=1, le=50_000)] = 10_000  # Together recommends 1,000 to 10,000 in one batch
-    together_enqueued_tokens: Most = 10_000_000  # of one model, at any time: the limit of Together's Batch API at its launch
+    together_enqueued_tokens: Most = 30_000_000_000  # of one model, at any time: docs.together.ai, "Batch inference", Rate limits
     together_concurrent_jobs: Most = 0
     openai_base_url: str = "https://api.openai.com/v1"
     openai_api_key_arn: str = ""

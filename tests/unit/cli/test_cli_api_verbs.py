@@ -4,13 +4,14 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import msgspec
 import pytest
-from fake_api import BATCH, KEY, RECEIPT, RETRY, SIGNATURE, URL, FakeApi, batch, fail, file, page, refuse_connection
+from fake_api import BATCH, KEY, NOW, RECEIPT, RETRY, SIGNATURE, URL, FakeApi, batch, fail, file, page, refuse_connection
 from rich.console import Console
 
 from slacktide.codes import CodeClass
@@ -242,6 +243,16 @@ def test_a_batch_that_runs_tells_of_its_parts(call: Call, fake: FakeApi) -> None
     assert (document["input_file"], document["receipt"], document["parts"][0]["id"]) == (None, None, "r1-j1.1")
 
 
+WAITING = {"reason": "It waits for room.", "since": NOW - 60, "place": 2, "jobs": 1}
+
+
+def test_why_a_batch_waits_is_told(call: Call, fake: FakeApi) -> None:
+    fake.answers |= {f"/batches/{BATCH}": batch("in_progress", waiting=WAITING), f"/batches/{BATCH}/parts": page([])}
+    since = f"{datetime.fromtimestamp(NOW - 60, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    assert f"waiting:      since {since}: It waits for room. Its place in the queue: 2.\n" in call("get", BATCH)[1].out
+    assert parse(call("get", BATCH, "--json")[1], get.BatchReport)["batch"]["waiting"] == WAITING
+
+
 def test_a_script_gets_the_receipt_as_it_is(call: Call, fake: FakeApi) -> None:
     fake.end()
     document = parse(call("get", BATCH, "--json")[1], get.BatchReport)
@@ -265,6 +276,13 @@ def test_a_batch_is_followed_to_its_end_which_is_the_exit_code(call: Call, fake:
     assert [line.split()[1] for line in said.out.splitlines()] == ["validating", "in_progress", "finalizing", status]
     assert len(fake.waits) == 4
     assert f"slacktide download {BATCH}" in said.err
+
+
+def test_who_follows_a_batch_sees_why_it_waits(call: Call, fake: FakeApi) -> None:
+    looks = [batch("in_progress", waiting=wait) for wait in (WAITING, WAITING | {"place": None}, None)]
+    fake.answers[f"/batches/{BATCH}"] = [*looks, batch("completed")]
+    waits = [line.partition("failed")[2] for line in call("watch", BATCH)[1].out.splitlines()]
+    assert waits == ["; It waits for room. Its place in the queue: 2.", "; It waits for room.", "", ""]
 
 
 @pytest.mark.parametrize("status", FINAL)

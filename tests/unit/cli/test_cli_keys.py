@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Protocol
@@ -11,7 +12,9 @@ import boto3
 import pytest
 
 from slacktide.access import AccessKeys
+from slacktide.accounts import Ledger, Reservation, batches_charge, day_charge, month_charge
 from slacktide.limits import LimitRecords, OwnerLimits
+from slacktide.tickets import Queues, Ticket
 from slacktide_cli import app
 from slacktide_cli.verbs.keys import CreatedKey, KeyDocument, KeyList, RevokedKey
 from slacktide_cli.verbs.limits import LimitsDocument
@@ -171,15 +174,35 @@ def test_an_aws_without_a_region_is_said(call: Call, monkeypatch: pytest.MonkeyP
 SET = ("--concurrent-batches", "2", "--tokens-per-day", "1000000", "--usd-per-month", "12.50")
 
 
+def cells(said: Said) -> list[list[str]]:
+    """The table on the standard output."""
+    return [re.split(" {2,}", line.strip()) for line in said.out.splitlines()]
+
+
+def use(table: Any, owner: str) -> None:
+    """One batch runs; of two jobs of this day and month one has settled, at less than it had reserved."""
+    ledger, now = Ledger(table), int(time.time())
+    for number, (tokens, dollars) in enumerate([(50_000, 2_000_000), (40_000, 4_000_000)]):
+        charges = [day_charge(owner, now, tokens, 10**9), month_charge(owner, now, dollars, 10**9)]
+        charges += [batches_charge(owner, 9)] * (not number)
+        ticket = Ticket("queue#together", str(number), "batch", f"r1-j{number}", "m", 1, 0)
+        Queues(table).take(ticket)
+        reservation = Reservation(f"batch-of-{owner}", f"r1-j{number}", charges, now)
+        assert ledger.reserve(reservation, ticket)
+    ledger.settle(reservation, [20_000, 1_250_000])
+
+
 class TestLimit:
     def test_limits_are_set_and_shown(self, call: Call, access: AccessKeys) -> None:
         call("create", "a", "--owner", "research")
         code, said = call("limit", "research", *SET)
         assert (code, said.err) == (0, "")
-        rows = [line.split(maxsplit=1) for line in said.out.splitlines()]
-        assert rows == [
-            ["LIMIT", "OF research"], ["concurrent-batches", "2"], ["tokens-per-day", "1,000,000"], ["usd-per-month", "12.50"],
-        ]  # fmt: skip
+        assert cells(said) == [
+            ["LIMIT", "OF research", "IN USE", "RESERVED OF IT"],
+            ["concurrent-batches", "2", "0"],
+            ["tokens-per-day", "1,000,000", "0", "0"],
+            ["usd-per-month", "12.50", "$0.00", "$0.00"],
+        ]
         assert LimitRecords(access.table).get("research") == OwnerLimits(2, 1_000_000, Decimal("12.5"))
         assert call("limit", "research")[1].out == said.out
 
@@ -200,8 +223,30 @@ class TestLimit:
             "concurrent_batches": 2,
             "tokens_per_day": None,
             "usd_per_month": "12.50",
+            "usage": {"batches": 0, "tokens": None, "tokens_reserved": None, "usd": "0", "usd_reserved": "0"},
             "v": 1,
         }
+
+    def test_what_is_in_use_is_shown_with_what_is_reserved_of_it(self, call: Call, access: AccessKeys) -> None:
+        call("limit", "research", *SET)
+        use(access.table, "research")
+        assert cells(call("limit", "research")[1])[1:] == [
+            ["concurrent-batches", "2", "1"],
+            ["tokens-per-day", "1,000,000", "70,000", "50,000"],
+            ["usd-per-month", "12.50", "$3.25", "$2.00"],
+        ]
+        document = json.loads(call("limit", "research", "--json")[1].out)
+        assert document["usage"] == {
+            "batches": 1, "tokens": 70_000, "tokens_reserved": 50_000, "usd": "3.25", "usd_reserved": "2",
+        }  # fmt: skip
+        assert json.loads(call("limit", "other", *SET, "--json")[1].out)["usage"]["tokens"] == 0
+
+    def test_what_has_no_limit_is_not_counted(self, call: Call, access: AccessKeys) -> None:
+        use(access.table, "research")
+        assert [row[1:] for row in cells(call("limit", "research")[1])[1:]] == [["none", "not counted"]] * 3
+        assert set(json.loads(call("limit", "research", "--json")[1].out)["usage"].values()) == {None}
+        use(access.table, "drop")
+        assert [row[2:] for row in cells(call("limit", "drop")[1])[1:]] == [["1"], ["70,000", "50,000"], ["$3.25", "$2.00"]]
 
     def test_to_look_changes_nothing(self, call: Call, access: AccessKeys) -> None:
         assert call("limit", "research")[0] == 0
@@ -219,8 +264,8 @@ class TestLimit:
         assert access.table
         code, said = call("limit", "drop", "--tokens-per-day", "5")
         assert (code, said.err) == (0, "")
-        for told in ("the stack's DropConcurrentBatches", "tokens-per-day      5", "the stack's DropUsdPerMonth"):
-            assert told in said.out
+        limits = [row[1] for row in cells(said)[1:]]
+        assert limits == ["the stack's DropConcurrentBatches", "5", "the stack's DropUsdPerMonth"]
 
     @pytest.mark.parametrize(
         ("option", "text"),

@@ -145,6 +145,13 @@ class TestCosts:
         (row,) = sum_costs([parsed(make_receipt(request("a"), request("b")))], By.MODEL)
         assert (row.name, row.complete, row.compared) == (LOCAL, True, False)
 
+    def test_what_a_second_job_of_the_backend_cost_is_not_known(self, receipt: dict[str, Any]) -> None:
+        costs = receipt["costs"]
+        twice = receipt | {"costs": costs | {"entries": [entry | {"repeated": 1} for entry in costs["entries"]]}}
+        (before,), (after,) = sum_costs([parsed(receipt)], By.TAG), sum_costs([parsed(twice)], By.TAG)
+        assert (before.complete, before.compared) == (True, True)
+        assert (after.cost, after.complete, after.compared) == (before.cost, False, False)
+
     def test_receipts_are_found_in_the_bucket_by_their_batchs_time(
         self, slacktide: FakeSlacktide, receipt: dict[str, Any]
     ) -> None:

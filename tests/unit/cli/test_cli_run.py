@@ -188,11 +188,13 @@ def test_a_terminal_gets_a_live_bar_and_a_pipe_does_not() -> None:
 
 def test_the_live_bar_shows_status_counts_and_jobs(slacktide: FakeSlacktide, file: Path) -> None:
     dropped = batches.drop_file(slacktide.s3, file, bucket=BUCKET, key="input/a.jsonl", options={})
-    slacktide.steps = iter([partial(slacktide.show, "in_progress", completed=1), partial(slacktide.show, "completed")])
+    waiting = {"reason": "It waits for room.", "since": "2026-01-31T08:00:00Z", "place": 2, "jobs": 1}
+    shown = partial(slacktide.show, "in_progress", completed=1, waiting=waiting)
+    slacktide.steps = iter([shown, partial(slacktide.show, "completed")])
     output = io.StringIO()
     view = LiveView(Console(file=output, force_terminal=True, width=100))
     with view:
         for batch in batches.follow_batch(slacktide.s3, dropped, wait=slacktide.wait):
             view.show(batch)
-    for text in ("in_progress", "1/3", "r1-j1", "smollm2", "completed"):
+    for text in ("in_progress", "1/3", "r1-j1", "smollm2", "It waits for room. Its place in the queue: 2.", "completed"):
         assert text in output.getvalue()

@@ -30,6 +30,7 @@ from slacktide.results import read_fault
 from slacktide.retrying import DEFAULT_CLASSES, INPUT_NAME
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus
+from slacktide.waits import Wait, find_wait
 
 MOST_METADATA, LONGEST_NAME, LONGEST_VALUE = 16, 64, 512  # as OpenAI has them
 MOST_FAULTS = 100  # that the API tells of one batch; the error file has all
@@ -140,6 +141,11 @@ class BatchService:
         if batch.outcome is None:
             return None
         return self.bucket.read_json(batch.results.receipt, _Receipt).usage
+
+    def wait(self, batch: Batch) -> Wait | None:
+        """Why a batch waits; None when nothing of it does."""
+        jobs = self.records.counted_jobs(batch) if batch.status is BatchStatus.IN_PROGRESS else []
+        return find_wait(batch, jobs)
 
     def faults(self, batch: Batch) -> list[Fault]:
         """The first faults of the lines of a batch that was refused."""

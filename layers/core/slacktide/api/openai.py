@@ -167,7 +167,7 @@ def retrieve_batch(api: Api, call: Call, batch_id: str) -> Reply:
     """One batch."""
     batch = api.batches.get(call.owner, batch_id)
     usage = api.batches.usage(batch)
-    rendered = render_batch(batch)
+    rendered = msgspec.structs.replace(render_batch(batch), waiting=api.batches.wait(batch))
     if usage is not None:
         tokens = BatchUsage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens)
         rendered = msgspec.structs.replace(rendered, usage=tokens)

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from slacktide.waits import Wait
+
 
 class FileObject(msgspec.Struct, frozen=True):
     """A file."""
@@ -133,7 +135,10 @@ class BatchUsage(msgspec.Struct, frozen=True):
 
 
 class BatchObject(msgspec.Struct, frozen=True):
-    """A batch. Times are Unix seconds. `retry_of` is ours: the batch whose failed lines it runs again."""
+    """A batch. Times are Unix seconds.
+
+    Ours are `retry_of`, the batch whose failed lines it runs again, and `waiting`, why it does not go on; not in lists.
+    """
 
     id: str
     endpoint: str | None
@@ -157,6 +162,7 @@ class BatchObject(msgspec.Struct, frozen=True):
     model: str | None = None
     usage: BatchUsage | None = None
     retry_of: str | None = None
+    waiting: Wait | None = None
     object: str = "batch"
 
 

@@ -7,6 +7,8 @@ Sources: `lib/resources/files.py`, `resources/batches.py` and `types/` of 3.1.1;
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
+
 from slacktide.api import own
 from slacktide.api.batches import Creation
 from slacktide.api.calls import Call, Reply
@@ -18,6 +20,7 @@ from slacktide.api.together_objects import (
     BatchCreate,
     BatchCreated,
     BatchJob,
+    BatchWait,
     FileDeleted,
     FileList,
     FileResponse,
@@ -144,7 +147,10 @@ def list_batches(api: Api, call: Call) -> Reply:
 
 def retrieve_batch(api: Api, call: Call, batch_id: str) -> Reply:
     """One batch."""
-    return Reply(render_batch(api.batches.get(call.owner, batch_id)))
+    batch = api.batches.get(call.owner, batch_id)
+    wait = api.batches.wait(batch)
+    waiting = None if wait is None else BatchWait(wait.reason, wait.jobs, rfc3339(wait.since), wait.place)
+    return Reply(msgspec.structs.replace(render_batch(batch), waiting=waiting))
 
 
 def cancel_batch(api: Api, call: Call, batch_id: str) -> Reply:

@@ -101,8 +101,20 @@ class BatchCreate(msgspec.Struct, frozen=True):
     model_id: str | None = None
 
 
+class BatchWait(msgspec.Struct, frozen=True):
+    """Why a batch waits, since when, and at which place of the queue. `jobs`: how many of its jobs; 0: it waits to begin."""
+
+    reason: str | None
+    jobs: int
+    since: str
+    place: int | None
+
+
 class BatchJob(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A batch. Times are RFC 3339, progress is in per cent. `retry_of` is ours: the batch whose failed lines it runs again."""
+    """A batch. Times are RFC 3339, progress is in per cent.
+
+    Ours are `retry_of`, the batch whose failed lines it runs again, and `waiting`, why it does not go on; not in lists.
+    """
 
     id: str
     user_id: str
@@ -119,6 +131,7 @@ class BatchJob(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
     completed_at: str | None = None
     retry_of: str | None = None
+    waiting: BatchWait | None = None
 
 
 class BatchCreated(msgspec.Struct, frozen=True):

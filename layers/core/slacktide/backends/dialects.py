@@ -35,6 +35,7 @@ class Dialect:
     statuses: Mapping[str, BatchStatus]
     list_parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     full_codes: frozenset[str] = frozenset()  # errors of a job that failed before it ran, for want of room in the queue
+    full_words: re.Pattern[str] | None = None  # the same, where an error is a text alone
 
 
 TOGETHER = Dialect(
@@ -53,6 +54,8 @@ TOGETHER = Dialect(
         "CANCELING": BatchStatus.CANCELLING,  # in client 1.5.x alone
         "CANCELLED": BatchStatus.CANCELLED,
     },
+    # No page quotes the error; its limit is one of "tokens enqueued" (docs.together.ai, "Batch inference", Rate limits).
+    full_words=re.compile(r"\benqueued[\s_-]+tokens?\b|\btokens?[\s_-]+enqueued\b", re.IGNORECASE),
 )
 
 OPENAI = Dialect(
@@ -122,7 +125,7 @@ def read_job(dialect: Dialect, value: Any) -> UpstreamJob | None:
         error_file_id=usable_id(value.get("error_file_id")),
         created_at=_read_time(value.get("created_at")),
         share=_read_share(value),
-        lacked_room=not dialect.full_codes.isdisjoint(_error_codes(value.get("errors"))),
+        lacked_room=_lacked_room(dialect, value),
     )
 
 
@@ -172,6 +175,14 @@ def _read_share(value: dict[str, Any]) -> float | None:
         return _clamp(sum(it or 0 for it in done) / total) if total else None
     progress = _number(value.get("progress"))
     return None if progress is None else _clamp(progress / 100)
+
+
+def _lacked_room(dialect: Dialect, value: dict[str, Any]) -> bool:
+    """Whether the error of a batch is that its queue had no room: by OpenAI's codes, or by the words of Together's text."""
+    if not dialect.full_codes.isdisjoint(_error_codes(value.get("errors"))):
+        return True
+    words, text = dialect.full_words, value.get("error")
+    return words is not None and isinstance(text, str) and words.search(text) is not None
 
 
 def _error_codes(errors: Any) -> list[str]:
