@@ -69,20 +69,19 @@ class BatchService:
     now: Callable[[], int]
 
     def create(self, owner: str, wanted: Creation, attempt: Attempt) -> Batch:
-        """The batch of an uploaded file. Raises BadRequestError where it cannot be run as it is wanted."""
+        """The batch of an uploaded file; the same call again is answered with it, even if the file is gone by then.
+
+        Raises NoSuchThingError without such a file, and BadRequestError where it cannot be run as it is wanted.
+        """
         if wanted.endpoint is not None and wanted.endpoint not in ENDPOINTS:
             raise BadRequestError(f"endpoint is one of {', '.join(ENDPOINTS)}.", param="endpoint", code="invalid_endpoint")
         options = self._options(wanted)
-        try:
-            file = self.files.ready(owner, wanted.input_file_id)
-        except NoSuchThingError:
-            raise BadRequestError(
-                "There is no such file among your uploaded ones.", param="input_file_id", code="file_not_found"
-            ) from None
-        source = file.source
-        if source is None:
-            raise BadRequestError("The file has no content.", param="input_file_id")
-        return self._create(lambda: self._record(owner, source, file.file_id, options, wanted.metadata), owner, wanted, attempt)
+
+        def make() -> Batch:
+            source = self._input(owner, wanted.input_file_id)
+            return self._record(owner, source, wanted.input_file_id, options, wanted.metadata)
+
+        return self._create(make, owner, wanted, attempt)
 
     def retry(self, owner: str, batch_id: str, classes: list[CodeClass] | None, attempt: Attempt) -> Batch:
         """A new batch of the lines of an ended one that failed, with the options that it had."""
@@ -149,6 +148,16 @@ class BatchService:
             return []
         streams = [map(read_fault, read_parts(self.bucket, parts)) for parts in (index.faults, index.late_faults)]
         return [fault for _, fault in islice(heapq.merge(*streams, key=itemgetter(0)), MOST_FAULTS)]
+
+    def _input(self, owner: str, file_id: str) -> ObjectRef:
+        try:
+            source = self.files.ready(owner, file_id).source
+        except NoSuchThingError:
+            source = None
+        if source is None:
+            message = "There is no such file among your uploaded ones."
+            raise NoSuchThingError(message, param="input_file_id", code="file_not_found")
+        return source
 
     def _options(self, wanted: Creation) -> Options:
         metadata = wanted.metadata or {}
