@@ -18,6 +18,7 @@ from slacktide.api.errors import (
     NoSuchThingError,
     RateLimitError,
     TooLargeError,
+    UnavailableError,
     UnknownKeyError,
 )
 from slacktide.api.routing import FormField, Route
@@ -25,7 +26,7 @@ from slacktide.api.routing import FormField, Route
 VERSION = "3.1.0"  # of OpenAPI
 _NAME = re.compile(r"\{(\w+)\}")
 _SCHEMAS = "#/components/schemas/{name}"
-ANY_CALL: tuple[type[ApiError], ...] = (BadRequestError, UnknownKeyError, RateLimitError)
+ANY_CALL: tuple[type[ApiError], ...] = (BadRequestError, UnknownKeyError, RateLimitError, UnavailableError)
 
 
 def describe_api(version: str) -> dict[str, Any]:
