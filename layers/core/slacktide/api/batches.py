@@ -132,22 +132,27 @@ class BatchService:
         try:
             return Raw(self.bucket.read(batch.results.prefix + name))
         except ObjectMissingError:
+            if batch.outcome is not None:  # somebody has removed it
+                raise
             raise NoSuchThingError(f"{batch_id} is {batch.status}: it has no {name} yet.", code="not_ended") from None
 
     def usage(self, batch: Batch) -> Usage | None:
-        """What an ended batch has used; None before."""
+        """What an ended batch has used; None before, and when somebody has removed its receipt."""
         if batch.outcome is None:
             return None
-        return self.bucket.read_json(batch.results.receipt, _Receipt).usage
+        try:
+            return self.bucket.read_json(batch.results.receipt, _Receipt).usage
+        except ObjectMissingError:
+            return None
 
     def faults(self, batch: Batch) -> list[Fault]:
         """The first faults of the lines of a batch that was refused."""
         try:
             index = self.bucket.read_json(batch.keys.index, LineIndex)
+            streams = [map(read_fault, read_parts(self.bucket, parts)) for parts in (index.faults, index.late_faults)]
+            return [fault for _, fault in islice(heapq.merge(*streams, key=itemgetter(0)), MOST_FAULTS)]
         except ObjectMissingError:  # too old: working data is kept for some days
             return []
-        streams = [map(read_fault, read_parts(self.bucket, parts)) for parts in (index.faults, index.late_faults)]
-        return [fault for _, fault in islice(heapq.merge(*streams, key=itemgetter(0)), MOST_FAULTS)]
 
     def _input(self, owner: str, file_id: str) -> ObjectRef:
         try:
@@ -161,9 +166,9 @@ class BatchService:
 
     def _options(self, wanted: Creation) -> Options:
         metadata = wanted.metadata or {}
-        too_long = any(len(name) > LONGEST_NAME or len(value) > LONGEST_VALUE for name, value in metadata.items())
-        if len(metadata) > MOST_METADATA or too_long:
-            limits = f"{MOST_METADATA} pairs, names of {LONGEST_NAME} and values of {LONGEST_VALUE} characters"
+        fits = all(1 <= len(name) <= LONGEST_NAME and len(value) <= LONGEST_VALUE for name, value in metadata.items())
+        if len(metadata) > MOST_METADATA or not fits:
+            limits = f"{MOST_METADATA} pairs, names of 1 to {LONGEST_NAME} and values of up to {LONGEST_VALUE} characters"
             raise BadRequestError(f"metadata has at most {limits}.", param="metadata")
         given = {name: value for name, value in metadata.items() if name in OPTIONS} | wanted.options
         if wanted.endpoint is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from boto3.dynamodb.conditions import Attr
 
 from slacktide import keys
 from slacktide.api.errors import BadRequestError, NoSuchThingError
@@ -86,7 +87,7 @@ class FileService:
         if file.kind is FileKind.INPUT:
             raise BadRequestError("This file was dropped into the bucket: delete it there.", code="file_not_deletable")
         if file.kind is not FileKind.UPLOADED:
-            self._delete_result(file)
+            self._delete_result(owner, file)
             return
         for batch_id in self.records.batches_of_input(file.source.key):
             if not self.records.get_batch(batch_id).status.is_final:
@@ -173,11 +174,16 @@ class FileService:
         result = manifest.output if kind is FileKind.OUTPUT else manifest.errors
         return ObjectRef(self.bucket.name, result.key, result.version_id or "", result.bytes)
 
-    def _delete_result(self, file: FileView) -> None:
+    def _delete_result(self, owner: str, file: FileView) -> None:
         if of_batch := parse_file_id(file.file_id):
             batch = self.records.get_batch(of_batch.batch_id)
-            self.records.update_batch(batch.batch_id, deleted=[*batch.deleted, of_batch.kind])
-            self.bucket.delete(file.source.key)
+            try:
+                when = Attr("deleted").eq(batch.deleted) | Attr("deleted").not_exists()  # as of a former version
+                self.records.update_batch(batch.batch_id, when=when, deleted=[*batch.deleted, of_batch.kind])
+            except ConflictError:  # one of the two was deleted in between: this one, or the other
+                self.delete(owner, file.file_id)
+            else:
+                self.bucket.delete(file.source.key)
 
 
 def view_uploaded(file: File) -> FileView:
