@@ -39,16 +39,18 @@ class Client:
     stack: Stack
     key: str
 
-    def send(self, method: str, path: str, body: str | None = None, **headers: str) -> Answer:
+    def send(
+        self, method: str, path: str, body: str | None = None, query: dict[str, str] | None = None, **headers: str
+    ) -> Answer:
         """A call with a body as it is."""
         named = {name.replace("_", "-"): value for name, value in headers.items()} | {"Authorization": f"Bearer {self.key}"}
         event = {"httpMethod": method, "path": path, "headers": named, "body": body, "requestContext": {}}
-        answer = self.stack.call("api", event)
+        answer = self.stack.call("api", event | {"queryStringParameters": query})
         found = {name: value for name, (value,) in answer["multiValueHeaders"].items()}
         return Answer(answer["statusCode"], found, json.loads(answer["body"]))
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
-        return self.send(method, path, json.dumps(body) if body is not None else None, **headers)
+    def ask(self, method: str, path: str, body: object = None, query: dict[str, str] | None = None) -> Answer:
+        return self.send(method, path, json.dumps(body) if body is not None else None, query)
 
     def form(self, path: str, parts: str) -> Answer:
         """A form: its parts, with `\\n` for the ends of lines."""
@@ -127,6 +129,32 @@ class TestBadInput:
         for text in ("é", "x", "="):
             answer = client.stack.call("api", event | {"body": text, "isBase64Encoded": True})
             assert answer["statusCode"] == 400, text
+
+
+class TestPages:
+    def test_a_page_reads_no_more_than_it_needs(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        ids = [client.create(metadata={"number": str(number)}) for number in range(7)][::-1]
+        files = [client.batch(batch_id)["input_file_id"] for batch_id in ids]
+        read: list[int] = []
+        table = wiring.records().table
+        query = table.query
+
+        def counted(**arguments: Any) -> Any:
+            answer = query(**arguments)
+            read.append(len(answer["Items"]))
+            return answer
+
+        monkeypatch.setattr(table, "query", counted)
+        for path, wanted in ((f"{OPENAI}/batches", ids), (f"{OPENAI}/files", files)):
+            found: list[str] = []
+            has_more = True
+            while has_more:
+                after = {"after": found[-1]} if found else {}
+                page = client.ask("GET", path, query={"limit": "3", **after}).body
+                found += [entry["id"] for entry in page["data"]]
+                has_more = page["has_more"]
+            assert found == wanted
+        assert max(read) == 4
 
 
 class TestGone:

@@ -117,7 +117,8 @@ class BatchService:
             last = None if after is None else self.get(owner, after)
         except NoSuchThingError:
             raise BadRequestError("after is none of your batches.", param="after") from None
-        return take_page(self.records.batches_of_owner(owner, last), limit)
+        found = self.records.batches_of_owner(owner, None if last is None else last.created_at, limit + 1)
+        return take_page((batch for batch in found if last is None or batch.order < last.order), limit)
 
     def cancel(self, owner: str, batch_id: str) -> Batch:
         """Ask a batch to end; one that is ending is answered as it is. Raises BadRequestError when it has ended."""

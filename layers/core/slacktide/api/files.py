@@ -72,8 +72,9 @@ class FileService:
         """A page of the owner's files, newest first. Raises BadRequestError for an `after` that is none of them."""
         last = self._cursor(owner, after)
         until = None if last is None else last[0]
-        uploaded = map(view_uploaded, self.files.of_owner(owner, until)) if FileKind.UPLOADED in kinds else iter(())
-        merged = heapq.merge(uploaded, self._results(owner, until, kinds), key=lambda file: file.order, reverse=True)
+        files = self.files.of_owner(owner, until, limit + 1) if FileKind.UPLOADED in kinds else iter(())
+        batches = self.records.batches_of_owner(owner, until, limit + 1)
+        merged = heapq.merge(map(view_uploaded, files), self._results(batches, kinds), key=lambda file: file.order, reverse=True)
         return take_page((file for file in merged if last is None or file.order < last), limit)
 
     def locate(self, owner: str, file_id: str) -> str:
@@ -133,13 +134,11 @@ class FileService:
         except NoSuchThingError:
             raise BadRequestError("after is none of your files.", param="after") from None
 
-    def _results(self, owner: str, until: int | None, kinds: Sequence[FileKind]) -> Iterator[FileView]:
+    def _results(self, batches: Iterator[Batch], kinds: Sequence[FileKind]) -> Iterator[FileView]:
         wanted = [kind for kind in reversed(RESULT_KINDS) if kind in kinds]
         if not wanted:
             return
-        for batch in self.records.batches_of_owner(owner):
-            if until is not None and batch.created_at > until:
-                continue
+        for batch in batches:
             for kind in wanted:
                 if batch.result_file_id(kind):
                     yield self._view(batch, BatchFile(batch.batch_id, kind))
