@@ -1,87 +1,17 @@
 """Calls of the HTTP API that go wrong in rare ways: each is answered with what it is, none with a 500."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from fakes.client import CHAT, OPENAI, TOGETHER, Client
 from fakes.stack import Stack
-from fakes.world import BUCKET, jsonl, request
+from fakes.world import BUCKET
 from slacktide import wiring
 from slacktide.access import AccessKeys
 from slacktide.ids import FileKind
-
-OPENAI, TOGETHER = "/openai/v1", "/v1"
-FILE = jsonl(request("a"), request("b"), b"nonsense")
-CHAT = "/v1/chat/completions"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a call is answered with."""
-
-    status: int
-    headers: dict[str, str]
-    body: Any
-
-    @property
-    def code(self) -> str:
-        return self.body["error"]["code"]
-
-
-@dataclass(frozen=True)
-class Client:
-    """Somebody with a key."""
-
-    stack: Stack
-    key: str
-
-    def send(
-        self, method: str, path: str, body: str | None = None, query: dict[str, str] | None = None, **headers: str
-    ) -> Answer:
-        """A call with a body as it is."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()} | {"Authorization": f"Bearer {self.key}"}
-        event = {"httpMethod": method, "path": path, "headers": named, "body": body, "requestContext": {}}
-        answer = self.stack.call("api", event | {"queryStringParameters": query})
-        found = {name: value for name, (value,) in answer["multiValueHeaders"].items()}
-        return Answer(answer["statusCode"], found, json.loads(answer["body"]))
-
-    def ask(self, method: str, path: str, body: object = None, query: dict[str, str] | None = None) -> Answer:
-        return self.send(method, path, json.dumps(body) if body is not None else None, query)
-
-    def form(self, path: str, parts: str) -> Answer:
-        """A form: its parts, with `\\n` for the ends of lines."""
-        body = f"--b\n{parts}\n--b--\n".replace("\n", "\r\n")
-        return self.send("POST", path, body, Content_Type="multipart/form-data; boundary=b")
-
-    def upload(self, content: bytes = FILE) -> str:
-        parts = 'Content-Disposition: form-data; name="purpose"\n\nbatch\n--b\n'
-        parts += f'Content-Disposition: form-data; name="file"; filename="a.jsonl"\n\n{content.decode()}'
-        answer = self.form(f"{OPENAI}/files", parts)
-        assert answer.status == 200, answer
-        return answer.body["id"]
-
-    def create(self, **more: object) -> str:
-        answer = self.ask("POST", f"{OPENAI}/batches", {"input_file_id": self.upload(), "endpoint": CHAT, **more})
-        assert answer.status == 200, answer
-        return answer.body["id"]
-
-    def run(self) -> str:
-        """A batch that has ended; answers its id."""
-        batch_id = self.create()
-        (message,) = self.stack.sqs.receive_message(QueueUrl=wiring.settings().input_queue_url)["Messages"]
-        assert self.stack.call("validate", self.stack.message(message["Body"])) == {"batchItemFailures": []}
-        self.stack.run()
-        assert self.batch(batch_id)["status"] == "completed"
-        return batch_id
-
-    def batch(self, batch_id: str) -> dict[str, Any]:
-        answer = self.ask("GET", f"{OPENAI}/batches/{batch_id}")
-        assert answer.status == 200, answer
-        return answer.body
 
 
 @pytest.fixture
@@ -184,9 +114,7 @@ class TestGone:
     @pytest.mark.parametrize("what", ["index.json", "faults"])
     def test_a_failed_batch_without_what_was_wrong_with_it(self, what: str, client: Client, stack: Stack) -> None:
         batch_id = client.create(metadata={"on-invalid": "reject"})
-        (message,) = stack.sqs.receive_message(QueueUrl=wiring.settings().input_queue_url)["Messages"]
-        stack.call("validate", stack.message(message["Body"]))
-        stack.run()
+        client.go_on()
         assert [error["code"] for error in client.batch(batch_id)["errors"]["data"]] == ["invalid_lines", "invalid_json_line"]
         remove(stack, f"batches/{batch_id}/lines/{what}")
         assert [error["code"] for error in client.batch(batch_id)["errors"]["data"]] == ["invalid_lines"]
