@@ -84,6 +84,11 @@ class Api:
         doing = f"Reading the {name} of {batch_id}"
         return self._persist(lambda: self._call("GET", f"/batches/{_quote(batch_id)}/{name}", doing).content)
 
+    def cancel(self, batch_id: str) -> ApiBatch:
+        """Ask a batch to end; one that is ending is answered as it is, so it is free to repeat."""
+        path, doing = f"/batches/{_quote(batch_id)}/cancel", f"Cancelling {batch_id}"
+        return self._persist(lambda: self._read(self._call("POST", path, doing), ApiBatch, doing))
+
     def retry(self, batch_id: str, classes: Sequence[str] | None, idempotency_key: str) -> ApiBatch:
         """Run the failed lines of an ended batch again. With the same key it is the same new batch, so it is free to repeat."""
         body = {"classes": list(classes)} if classes else {}

@@ -28,8 +28,8 @@ class Caller:
 
     @classmethod
     @contextmanager
-    def new(cls, stack: Stack, owner: str) -> Generator["Caller", None, None]:
-        _, key = create_key(stack, owner)
+    def new(cls, stack: Stack, owner: str, **options: Any) -> Generator["Caller", None, None]:
+        _, key = create_key(stack, owner, **options)
         with httpx.Client(base_url=url_of(stack), headers={"Authorization": f"Bearer {key}"}, timeout=60) as http:
             yield cls(stack, owner, key, http)
 

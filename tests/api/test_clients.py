@@ -44,7 +44,7 @@ def run(command: list[str], environment: dict[str, str], folder: Path = ROOT) ->
     ("venv", "script", "least"),
     [
         ("together1", "together1", 24),
-        ("together", "together3", 31),
+        ("together", "together3", 32),
         ("together", "together3_parts", 8),
         ("together", "tg", 18),
         ("openai", "openai_files", 35),

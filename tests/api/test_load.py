@@ -1,4 +1,7 @@
-"""200 clients at once, listing and creating: each call is answered, none with a 5xx."""
+"""200 clients through the gateway, listing and creating: each call is answered, none with a 5xx.
+
+What happens when all of them are inside of the function at the same moment: test_contention.py.
+"""
 
 import asyncio
 import time

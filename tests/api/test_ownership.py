@@ -23,9 +23,7 @@ BODIES: dict[str, Callable[["Things"], dict[str, Any]]] = {
     f"POST {TOGETHER}/files/multipart/complete": lambda it: {"json": it.multipart | {"parts": [{"part_number": 1, "etag": "e"}]}},
     f"POST {TOGETHER}/files/multipart/abort": lambda it: {"json": it.multipart},
 }
-CREATES: dict[str, Callable[["Things"], dict[str, Any]]] = {
-    f"POST {path}/batches": lambda it: {"json": {"input_file_id": it.uploaded, "endpoint": CHAT}} for path in (TOGETHER, OPENAI)
-}
+CREATES = {f"POST {path}/batches" for path in (TOGETHER, OPENAI)}
 LISTS = {f"GET {path}/{name}" for path in (TOGETHER, OPENAI) for name in ("files", "batches")}
 NAMES_NOTHING = {
     f"POST {TOGETHER}/files": "makes a file",
@@ -138,7 +136,7 @@ def send(caller: Caller, route: Route, path: str) -> httpx.Response:
 
 
 def test_every_call_has_its_row() -> None:
-    named = BODIES.keys() | CREATES.keys() | LISTS | NAMES_NOTHING.keys()
+    named = BODIES.keys() | CREATES | LISTS | NAMES_NOTHING.keys()
     assert named == {key_of(route) for route in ROUTES if "{" not in route.path}
 
 
@@ -176,13 +174,19 @@ def test_a_foreign_id_in_a_body_is_answered_as_one_that_is_not_there(
     assert answer.text == wanted.text
 
 
-@pytest.mark.parametrize("call", CREATES)
-def test_a_foreign_file_cannot_be_run(call: str, things: Things, nothing: Things, stranger: Caller) -> None:
-    """The file is named in the body: 400, as OpenAI has it; again the same for one that is not there."""
-    answer, wanted = (stranger.http.request(*call.split(), **CREATES[call](it)) for it in (things, nothing))
-    assert answer.status_code == wanted.status_code == 400
-    assert is_error(answer)
-    assert answer.text == wanted.text
+@pytest.mark.parametrize("call", sorted(CREATES))
+def test_a_foreign_file_cannot_be_run(call: str, things: Things, nothing: Things, caller: Caller, stranger: Caller) -> None:
+    """Whose the file is, or whether there is one, cannot be told from the answer."""
+    files = things.ids("file_id") | {"uploaded": caller.upload(jsonl(requests(1)))}  # the other one has been deleted by now
+    for kind, unknown in nothing.ids("file_id").items():
+        bodies = ({"input_file_id": file_id, "endpoint": CHAT} for file_id in (files[kind], unknown))
+        answer, wanted = (stranger.http.request(*call.split(), json=body) for body in bodies)
+        assert answer.status_code == wanted.status_code == 404, kind
+        assert is_error(answer)
+        assert answer.json()["error"]["code"] == "file_not_found"
+        assert answer.text == wanted.text, kind
+        own = caller.http.request(*call.split(), json={"input_file_id": files[kind], "endpoint": CHAT})
+        assert own.status_code in ({200, 201} if kind == "uploaded" else {404}), own.text
 
 
 @pytest.mark.parametrize("call", sorted(LISTS))

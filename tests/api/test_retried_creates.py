@@ -1,8 +1,9 @@
 """A create that is sent again is the same batch: the official clients behind a proxy that loses answers."""
 
 import json
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,11 +13,14 @@ from api.dropping_proxy import DroppingProxy, Fault
 from api.reader import paused_reader
 from api.test_clients import CLIENTS, environment_of, python_of, run
 from e2e.stack import Stack, jsonl, request
+from slacktide.ids import new_file_id
+from slacktide.statuses import BatchStatus
 
 pytestmark = pytest.mark.cloud
 
 ONE = [request("a")]
 STAINLESS = ["together", "openai"]  # they say which retry a call is
+NOT_FOUND = {"together": "NotFoundError", "openai": "NotFoundError", "together1": "InvalidRequestError"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Scene:
         return self.proxy.url + urlsplit(url_of(self.caller.stack)).path
 
     def create(self, client: str, count: int = 1, *key: str) -> list[str]:
-        """Create batches of the file; answers the ids that the client got."""
+        """Create batches of the file; answers the ids that the client got, or its errors."""
         environment = environment_of(self.caller.stack, self.folder, client) | {
             "TOGETHER_API_KEY": self.caller.key,
             "OPENAI_API_KEY": self.caller.key,
@@ -133,6 +137,24 @@ def test_a_key_of_another_owner_is_another_key(scene: Scene, stranger: Caller) -
         for it in (scene.caller, stranger)
     )
     assert own["id"] != foreign["id"]
+
+
+@pytest.mark.parametrize("client", NOT_FOUND)
+def test_a_file_that_is_not_there_is_not_asked_for_again(client: str, scene: Scene) -> None:
+    missing = replace(scene, file_id=new_file_id())
+    assert missing.create(client) == [NOT_FOUND[client]]
+    assert len(scene.proxy.seen) == 1
+
+
+@pytest.mark.usefixtures("held")
+def test_a_retry_is_the_same_batch_also_when_its_file_is_gone(scene: Scene, stack: Stack) -> None:
+    headers, body = {"Idempotency-Key": "key-3"}, {"input_file_id": scene.file_id, "endpoint": CHAT}
+    batch_id = scene.caller.ask("POST", f"{OPENAI}/batches", json=body, headers=headers)["id"]
+    for status in (BatchStatus.CANCELLING, BatchStatus.FINALIZING, BatchStatus.CANCELLED):
+        stack.records.change_status(batch_id, status, int(time.time()))
+    scene.caller.ask("DELETE", f"{OPENAI}/files/{scene.file_id}")
+    assert scene.caller.ask("POST", f"{OPENAI}/batches", json=body, headers=headers)["id"] == batch_id
+    assert scene.caller.http.post(f"{OPENAI}/batches", json=body).status_code == 404
 
 
 def test_what_was_retried_runs_once(scene: Scene, stack: Stack) -> None:

@@ -17,6 +17,7 @@ from e2e.stack import Stack, check_digest, eventually, jsonl, request, requests
 
 SLACKTIDE = Path(sys.executable).with_name("slacktide")
 PATIENCE = 120  # seconds for one call
+API_VARIABLES = {"SLACKTIDE_API_URL", "SLACKTIDE_API_KEY"}
 AWS_VARIABLES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "SLACKTIDE_BUCKET", "SLACKTIDE_TABLE"}
 
 
@@ -64,6 +65,11 @@ class CommandLine:
         kept = {name: value for name, value in self.environment.items() if name not in AWS_VARIABLES}
         return CommandLine(self.folder, {**kept, **variables})
 
+    def without_api(self) -> "CommandLine":
+        """The same for somebody who has AWS credentials alone."""
+        kept = {name: value for name, value in self.environment.items() if name not in API_VARIABLES}
+        return CommandLine(self.folder, kept)
+
 
 @pytest.fixture
 def operator(stack: Stack, tmp_path: Path) -> CommandLine:
@@ -80,6 +86,14 @@ def user(operator: CommandLine) -> CommandLine:
 def write(folder: Path, name: str, content: bytes) -> str:
     (folder / name).write_bytes(content)
     return name
+
+
+def create(user: CommandLine, content: bytes) -> str:
+    """A batch of an uploaded file, by the API; answers its id."""
+    headers = {"Authorization": f"Bearer {user.environment['SLACKTIDE_API_KEY']}"}
+    with httpx.Client(base_url=f"{user.environment['SLACKTIDE_API_URL']}/openai/v1", headers=headers, timeout=60) as http:
+        file = http.post("/files", data={"purpose": "batch"}, files={"file": ("a.jsonl", content)}).json()
+        return http.post("/batches", json={"input_file_id": file["id"], "endpoint": "/v1/chat/completions"}).json()["id"]
 
 
 def test_a_batch_from_its_drop_to_its_retry(stack: Stack, operator: CommandLine, user: CommandLine) -> None:
@@ -132,13 +146,33 @@ def test_a_batch_that_runs_is_followed_left_and_cancelled(stack: Stack, operator
     assert "goes on without you" in err
     assert not stack.batch(batch_id).status.is_final
 
-    marker = operator.call("cancel", batch_id, "--json").document["marker"]
+    marker = operator.without_api().call("cancel", batch_id, "--json").document["marker"]
     assert marker.endswith(f"{batch_id}.jsonl.cancel")
     watched = user.call("watch", batch_id, "--json", code=1).document
     assert (watched["ok"], watched["batch"]["status"]) == (False, "cancelled")
     user.call("download", batch_id, "--out", "cancelled")
     errors = (operator.folder / "cancelled" / "errors.jsonl").read_bytes()
     assert b"batch_cancelled" in errors
+
+
+def test_a_batch_of_the_api_is_cancelled_by_its_owner_alone(stack: Stack, operator: CommandLine) -> None:
+    """By the bucket nothing happens to it, and another owner's key does not see it."""
+    owner, other = (
+        operator.without_aws(SLACKTIDE_API_KEY=operator.call("keys", "create", name, "--requests-per-second", "0").out.strip())
+        for name in ("canceller", "somebody-else")
+    )
+    batch_id = create(owner, jsonl(requests(40, "[[delay 20]] slow")))
+    said = operator.without_api().call("cancel", batch_id)
+    assert "SLACKTIDE_API_KEY" in said.out
+    assert "404" in other.call("cancel", batch_id, code=1).err
+    key = stack.drop("later.jsonl", jsonl(requests(1)))  # by its end the marker has been looked at too
+    stack.wait_for_end(stack.wait_for_batch(key)[-1])
+    assert not stack.batch(batch_id).is_cancelling
+
+    assert owner.call("cancel", batch_id, "--json").document["batch"]["status"] == "cancelling"
+    watched = owner.call("watch", batch_id, "--json", code=1).document
+    assert watched["batch"]["status"] == "cancelled"
+    assert "has ended" in owner.call("cancel", batch_id, code=1).err
 
 
 def test_finished_parts_come_before_the_end(stack: Stack, user: CommandLine) -> None:

@@ -96,15 +96,17 @@ class FakeTable:
         IndexName: str | None = None,
         ConsistentRead: bool = False,
         ExclusiveStartKey: Item | None = None,
+        Limit: int | None = None,
     ) -> dict[str, Any]:
         assert ConsistentRead == (IndexName is None), "only the table itself can be read consistently"
         sort_key = f"{IndexName}sk" if IndexName else "sk"
         found = [item for item in self.items.values() if sort_key in item and _holds(KeyConditionExpression, item)]
         found.sort(key=lambda item: item[sort_key], reverse=not ScanIndexForward)
         start = int(ExclusiveStartKey["start"]) if ExclusiveStartKey else 0
-        answer: dict[str, Any] = {"Items": found[start : start + self.page]}
-        if start + self.page < len(found):
-            answer["LastEvaluatedKey"] = {"start": start + self.page}
+        end = start + min(self.page, Limit or self.page)
+        answer: dict[str, Any] = {"Items": found[start:end]}
+        if end < len(found):
+            answer["LastEvaluatedKey"] = {"start": end}
         return answer
 
     def _require(self, condition: Any, item: Item) -> None:

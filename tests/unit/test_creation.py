@@ -228,6 +228,34 @@ class TestAtOnce:
         assert create(FIRST) not in won
         assert len(list(records.open_batches())) == 2
 
+    def test_others_on_purpose_are_not_in_the_way(
+        self, create: Create, creator: Creator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many there are: whoever has to try again for each of them fails when there are many."""
+        client = creator.records.table.meta.client
+        write, others = client.transact_write_items, []
+
+        def interfered(**arguments: Any) -> Any:
+            monkeypatch.setattr(client, "transact_write_items", write)
+            others.append(create(FIRST))
+            monkeypatch.setattr(client, "transact_write_items", interfered)
+            return write(**arguments)
+
+        monkeypatch.setattr(client, "transact_write_items", interfered)
+        ids = [create(FIRST), create(FIRST)]
+        assert len(others) == 2, "one try each"
+        assert len({*ids, *others}) == 4
+
+    @pytest.mark.parametrize("is_one_known", [False, True])
+    def test_a_retry_that_is_quicker_than_its_original(
+        self, is_one_known: bool, create: Create, creator: Creator, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = create(FIRST) if is_one_known else None
+        clock.advance(RETRY_SECONDS + 1)
+        won: list[str] = []
+        self.interfere(monkeypatch, creator, 1, lambda: won.append(create(RETRY)))
+        assert create(FIRST) == won[0] != old
+
     def test_who_is_never_quick_enough_is_told(self, create: Create, creator: Creator, monkeypatch: pytest.MonkeyPatch) -> None:
         reasons = [{"Code": "ConditionalCheckFailed"}, {"Code": "None"}]
         conflict: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}

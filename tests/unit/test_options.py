@@ -58,7 +58,7 @@ def test_priorities_and_budgets() -> None:
 BAD = {
     "completion-window": ["", "24", "24 h", "-1h", "59m", "8d", "1.5h", "999999999d", "24H"],
     "on-invalid": ["", "stop", "SKIP"],
-    "max-invalid-ratio": ["", "nan", "-0.1", "1.1", "half", "inf"],
+    "max-invalid-ratio": ["", "nan", "-0.1", "1.1", "half", "inf", "1e400"],
     "endpoint": ["", "/v1/images", "chat"],
     "tag": ["x" * 257, "a\nb", "\x00"],
     "not-before": [

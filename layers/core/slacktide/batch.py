@@ -112,6 +112,11 @@ class Batch(msgspec.Struct, frozen=True):
         return self.history[-1].time if self.status.is_final else None
 
     @property
+    def order(self) -> tuple[int, str]:
+        """By which lists are sorted, the newest first."""
+        return self.created_at, self.batch_id
+
+    @property
     def input_file_id(self) -> str:
         """The id of the file that it was made of."""
         return self.file_id or str(BatchFile(self.batch_id, FileKind.INPUT))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from boto3.dynamodb.conditions import Attr
+from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from slacktide.batch import Batch
 from slacktide.errors import ConflictError, SlacktideError
@@ -59,7 +59,7 @@ class Creator:
         `make` makes the new record; `call` is all that decides what the batch does.
         Neither client sends a key of its own accord. So a call that says that it is a retry is the call before it, and one
         that comes soon after an equal one without saying anything is that one too: to run a file twice costs money.
-        Raises KeyReusedError.
+        Raises KeyReusedError, and ConflictError when others were always quicker.
         """
         fingerprint = _digest(owner, msgspec.json.encode(call, order="deterministic"))
         place = fingerprint if attempt.idempotency_key is None else _digest(owner, b"key\0" + attempt.idempotency_key.encode())
@@ -79,9 +79,9 @@ class Creator:
                 return self.records.get_batch(known.batch_id)
             batch = make()
             creation = Creation(batch.batch_id, self.now(), fingerprint, bool(attempt.retry_count), self.now() + KEY_SECONDS)
-            if self._write(batch, creation, place, known):
+            if self._write(batch, creation, place, _still_new(known, attempt)):
                 return batch
-        raise SlacktideError("others create batches with the same key at the same moment; try again")
+        raise ConflictError("others create batches with the same key at the same moment; try again")
 
     def _is_same(self, known: Creation, fingerprint: str, attempt: Attempt) -> bool:
         age = self.now() - known.created_at
@@ -103,14 +103,20 @@ class Creator:
             with suppress(ConflictError):  # it has come twice at once, or another batch was created since
                 update(self.records.table, _key(place), Creation, Attr("batch_id").eq(known.batch_id), {"by_retry": False})
 
-    def _write(self, batch: Batch, creation: Creation, place: str, known: Creation | None) -> bool:
+    def _write(self, batch: Batch, creation: Creation, place: str, when: ConditionBase) -> bool:
         """Write batch and creation, both or none; False when somebody else was quicker."""
-        is_known = Attr("pk").not_exists() if known is None else Attr("batch_id").eq(known.batch_id)
         writes = [
-            put(_key(place) | to_item(creation), is_known),
+            put(_key(place) | to_item(creation), when),
             put(batch_item(batch), Attr("pk").not_exists()),
         ]
         return not commit(self.records.table, writes)
+
+
+def _still_new(known: Creation | None, attempt: Attempt) -> ConditionBase:
+    """What must hold of the place for a call to be a new one: nobody was quicker, or only such as meant batches of their own."""
+    is_unchanged = Attr("pk").not_exists() if known is None else Attr("batch_id").eq(known.batch_id)
+    is_original = attempt.idempotency_key is None and attempt.retry_count == 0
+    return is_unchanged | Attr("by_retry").eq(False) if is_original else is_unchanged  # noqa: FBT003 - a value of the table
 
 
 def _key(place: str) -> dict[str, str]:

@@ -82,12 +82,12 @@ class Files:
             raise ConflictError(f"{file.file_id} is {file.state} no more") from error
         return changed
 
-    def of_owner(self, owner: str, until: int | None = None) -> Iterator[File]:
-        """The ready files of an owner, newest first; those of second `until` and before, if it is given."""
+    def of_owner(self, owner: str, until: int | None = None, page: int | None = None) -> Iterator[File]:
+        """The ready files of an owner, newest first; those of second `until` and before, if given. `page` is read at once."""
         condition = Key("gsi1pk").eq(_pool(owner))
         if until is not None:
             condition &= Key("gsi1sk").lt(f"{until + 1:012d}")
-        for item in query(self.table, "gsi1", condition, forward=False):
+        for item in query(self.table, "gsi1", condition, forward=False, page=page):
             yield from_item(item, File)
 
     def overdue(self, now: int) -> Iterator[File]:

@@ -77,10 +77,16 @@ def update(
     return from_item(answer["Attributes"], kind)
 
 
-def query(table: Any, index: str | None, condition: ConditionBase, *, forward: bool = True) -> Iterator[dict[str, Any]]:
-    """All items of a query, page by page; of the table itself as they are now."""
+def query(
+    table: Any, index: str | None, condition: ConditionBase, *, forward: bool = True, page: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """All items of a query, page by page; of the table itself as they are now.
+
+    `page` is how many one call reads, for those who need a few: without it, it is 1 MB, and is paid for.
+    """
     arguments: dict[str, Any] = {"KeyConditionExpression": condition, "ScanIndexForward": forward}
     arguments |= {"IndexName": index} if index else {"ConsistentRead": True}
+    arguments |= {"Limit": page} if page else {}
     while True:
         answer = table.query(**arguments)
         yield from answer["Items"]

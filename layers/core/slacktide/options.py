@@ -79,7 +79,7 @@ def _window(text: str, settings: Settings, problems: list[str]) -> int:
 
 def _ratio(text: str, problems: list[str]) -> float:
     try:
-        ratio = float(text)
+        ratio = round(float(text), 9)  # DynamoDB refuses numbers that are very close to 0
     except ValueError:
         ratio = -1.0
     if not 0 <= ratio <= 1:

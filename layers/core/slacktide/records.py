@@ -172,12 +172,12 @@ class Records:
         for item in query(self.table, "gsi2", Key("gsi2pk").eq(OPEN)):
             yield item["pk"]
 
-    def batches_of_owner(self, owner: str, until: Batch | None = None) -> Iterator[Batch]:
-        """The batches of an owner, newest first; those that are older than `until` alone, if it is given."""
+    def batches_of_owner(self, owner: str, until: int | None = None, page: int | None = None) -> Iterator[Batch]:
+        """The batches of an owner, newest first; those of second `until` and before, if given. `page` is read at once."""
         condition = Key("gsi1pk").eq(f"batch#{owner}")
         if until is not None:
-            condition &= Key("gsi1sk").lt(_batch_indexes(until)["gsi1sk"])
-        for item in query(self.table, "gsi1", condition, forward=False):
+            condition &= Key("gsi1sk").lt(_CREATED % (until + 1))
+        for item in query(self.table, "gsi1", condition, forward=False, page=page):
             yield from_item(item, Batch)
 
     def batches_of_input(self, key: str) -> Iterator[str]:

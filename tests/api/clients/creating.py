@@ -1,4 +1,4 @@
-"""Create batches of one file with an official client, as often as the command line says; prints their ids.
+"""Create batches of one file with an official client, as often as the command line says; prints their ids, or its errors.
 
 The arguments: the client, its address, the id of the file, how many, and, for OpenAI's, an Idempotency-Key.
 """
@@ -31,9 +31,17 @@ def together1_creator(url: str, file_id: str) -> Callable[[], str]:
     return lambda: client.batches.create_batch(file_id, CHAT).id
 
 
+def attempt(create: Callable[[], str]) -> str:
+    """The id of a batch, or the class of the error that the client's user catches."""
+    try:
+        return create()
+    except Exception as error:  # each client has a root of its own
+        return type(error).__name__
+
+
 CREATORS = {"openai": openai_creator, "together": together_creator, "together1": together1_creator}
 
 if __name__ == "__main__":
     name, url, file_id, count, *key = sys.argv[1:]
     create = CREATORS[name](url, file_id, *key)
-    print(json.dumps([create() for _ in range(int(count))]))
+    print(json.dumps([attempt(create) for _ in range(int(count))]))

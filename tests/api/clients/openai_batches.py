@@ -151,7 +151,7 @@ def check_errors(client: openai.OpenAI, target: Target, facts: Facts) -> None:
     new = {"endpoint": ENDPOINT, "completion_window": "24h"}
     facts.note(
         "a file that is not there",
-        assumed="BadRequestError file_not_found",
+        assumed="NotFoundError file_not_found",
         observed=refusal_of(client.batches.create, input_file_id="file-" + "a" * 26, **new),
     )
     wrong = {"input_file_id": "file-" + "a" * 26, "completion_window": "24h", "endpoint": "/v1/images"}

@@ -80,7 +80,7 @@ def check_errors(_: Target, facts: Facts) -> None:
     facts.note("models that run here", assumed=True, observed="HuggingFaceTB/SmolLM2-135M-Instruct" in models)
     facts.note("an unknown batch is not found", assumed=404, observed=status_of(client.batches.get_batch, "batch_" + "a" * 26))
     facts.note("an unknown file is not found", assumed=404, observed=status_of(client.files.retrieve, "file-" + "a" * 26))
-    facts.note("nor can it be run", assumed=400, observed=status_of(client.batches.create_batch, "file-" + "a" * 26, ENDPOINT))
+    facts.note("nor can it be run", assumed=404, observed=status_of(client.batches.create_batch, "file-" + "a" * 26, ENDPOINT))
     stranger = Together(api_key="slk_" + "a" * 16 + "_" + "b" * 43)
     facts.note("an unknown key is refused", assumed=401, observed=status_of(stranger.batches.list_batches))
 

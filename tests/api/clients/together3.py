@@ -43,6 +43,8 @@ def check_sync(target: Target, facts: Facts) -> None:
         facts.note(f"sync: a file can be deleted {len(facts.rows)}", assumed=True, observed=client.files.delete(file_id).deleted)
     facts.note("sync: a deleted file is not found", assumed=404, observed=status_of(client.files.retrieve, file.id))
     facts.note("sync: nor is its content", assumed=404, observed=status_of(client.files.content, job.output_file_id))
+    unknown = status_of(lambda: client.batches.create(endpoint=ENDPOINT, input_file_id=file.id))
+    facts.note("sync: nor can it be run", assumed=404, observed=unknown)
     gone = client.batches.retrieve(job.id)
     facts.note(
         "sync: the batch names its files no more", assumed=(None, None), observed=(gone.output_file_id, gone.error_file_id)

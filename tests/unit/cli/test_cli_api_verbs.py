@@ -1,4 +1,4 @@
-"""`slacktide ls, get, watch, download, retry` as a person and as a script call them: output, exit code, and what was asked."""
+"""`slacktide ls, get, watch, download, retry, cancel` as a person and a script call them: output, exit code, what was asked."""
 
 import io
 import json
@@ -11,14 +11,30 @@ from typing import Any, Protocol
 import httpx
 import msgspec
 import pytest
-from fake_api import BATCH, KEY, NOW, RECEIPT, RETRY, SIGNATURE, URL, FakeApi, batch, fail, file, page, refuse_connection
+from fake_api import (
+    BATCH,
+    KEY,
+    NOW,
+    RECEIPT,
+    RETRY,
+    SIGNATURE,
+    URL,
+    FakeApi,
+    batch,
+    cut_off,
+    fail,
+    file,
+    page,
+    refuse_connection,
+)
 from rich.console import Console
 
+from fakes.world import BUCKET
 from slacktide.codes import CodeClass
 from slacktide_cli import app
 from slacktide_cli.api import Api
 from slacktide_cli.following import PATIENCE, follow
-from slacktide_cli.verbs import download, get, ls, retry, watch
+from slacktide_cli.verbs import cancel, download, get, ls, retry, watch
 from slacktide_cli.verbs.retry import LineClass
 
 FINAL = ["completed", "failed", "expired", "cancelled"]
@@ -82,7 +98,9 @@ VERBS = [
     ["download", BATCH],
     ["download", BATCH, "--parts"],
     ["retry", BATCH],
+    ["cancel", BATCH],
 ]
+POSTS = {"retry", "cancel"}
 
 
 @pytest.mark.parametrize("arguments", VERBS)
@@ -106,10 +124,10 @@ def test_what_the_api_refuses_is_1_on_the_standard_error_alone(
         assert said.out == ""
         assert said.err.startswith("slacktide: ")
         assert told in said.err
-    assert {line.partition(" ")[0] for line in fake.calls()} == {"POST" if arguments[0] == "retry" else "GET"}
+    assert {line.partition(" ")[0] for line in fake.calls()} == {"POST" if arguments[0] in POSTS else "GET"}
 
 
-@pytest.mark.parametrize("arguments", VERBS)
+@pytest.mark.parametrize("arguments", [line for line in VERBS if line[0] != "cancel"])  # which has another way
 @pytest.mark.parametrize("missing", [["SLACKTIDE_API_URL"], ["SLACKTIDE_API_KEY"], ["SLACKTIDE_API_URL", "SLACKTIDE_API_KEY"]])
 def test_what_is_missing_is_named_and_is_2(
     call: Call, fake: FakeApi, monkeypatch: pytest.MonkeyPatch, arguments: list[str], missing: list[str]
@@ -505,6 +523,61 @@ def test_a_key_that_no_header_carries_is_usage(call: Call, fake: FakeApi, key: s
     code, said = call("retry", BATCH, "--idempotency-key", key)
     assert (code, "--idempotency-key" in said.err) == (2, True)
     assert fake.requests == []
+
+
+# cancel, by the API (by the bucket: test_cli_cancel.py)
+
+
+def test_a_batch_is_cancelled(call: Call, fake: FakeApi) -> None:
+    fake.answers[f"/batches/{BATCH}/cancel"] = batch("cancelling")
+    code, said = call("cancel", BATCH)
+    assert (code, fake.calls()) == (0, [f"POST /batches/{BATCH}/cancel"])
+    assert f"{BATCH} was asked to end" in said.out
+    assert f"slacktide watch {BATCH}" in said.out
+
+
+def test_a_cancel_for_scripts(call: Call, fake: FakeApi) -> None:
+    fake.answers[f"/batches/{BATCH}/cancel"] = batch("cancelling")
+    document = parse(call("cancel", BATCH, "--json")[1], cancel.Cancelled)
+    assert (document["batch_id"], document["batch"]["status"], document["marker"]) == (BATCH, "cancelling", None)
+
+
+def test_a_cancel_whose_answer_is_lost_is_sent_again(call: Call, fake: FakeApi) -> None:
+    fake.answers[f"/batches/{BATCH}/cancel"] = batch("cancelling")
+    fake.first = [cut_off, fail(503, "Not now.")]
+    assert call("cancel", BATCH)[0] == 0
+    assert fake.calls() == [f"POST /batches/{BATCH}/cancel"] * 3
+
+
+def test_a_batch_that_has_ended_is_told(call: Call, fake: FakeApi) -> None:
+    fake.answers[f"/batches/{BATCH}/cancel"] = fail(400, f"{BATCH} is completed: it has ended already.")
+    code, said = call("cancel", BATCH)
+    assert (code, said.out) == (1, "")
+    assert f"{BATCH} is completed: it has ended already." in said.err
+
+
+def test_of_a_batch_that_is_not_there_the_other_way_is_told(call: Call) -> None:
+    code, said = call("cancel", BATCH)
+    assert (code, "--bucket" in said.err) == (1, True)
+
+
+def test_what_the_command_line_names_goes_before_the_variables(
+    call: Call, fake: FakeApi, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLACKTIDE_BUCKET", BUCKET)
+    fake.answers[f"/batches/{BATCH}/cancel"] = batch("cancelling")
+    assert call("cancel", BATCH)[0] == 0, "both are there: the API"
+    assert call("cancel", BATCH, "--api-url", URL)[0] == 0
+    assert len(fake.requests) == 2
+    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
+    assert call("cancel", BATCH, "--bucket", BUCKET)[0] == 0
+    assert len(fake.requests) == 2
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 1
+    code, said = call("cancel", BATCH, "--bucket", BUCKET, "--api-url", URL)
+    assert (code, "name one" in said.err) == (2, True)
+    monkeypatch.delenv("SLACKTIDE_API_KEY")
+    code, said = call("cancel", BATCH, "--api-url", URL)
+    assert (code, "SLACKTIDE_API_KEY missing" in said.err) == (2, True)
 
 
 def test_every_class_that_a_line_can_have_may_be_named() -> None:

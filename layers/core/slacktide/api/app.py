@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,11 +12,24 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRo
 from slacktide.access import AccessKey, AccessKeys
 from slacktide.api import openai, together
 from slacktide.api.calls import Call, Reply, read_body
-from slacktide.api.errors import ApiError, NoSuchThingError, RateLimitError, UnknownKeyError, WrongMethodError
+from slacktide.api.errors import (
+    ApiError,
+    NoSuchThingError,
+    RateLimitError,
+    UnavailableError,
+    UnknownKeyError,
+    WrongMethodError,
+)
 from slacktide.api.routing import Api, Route
+from slacktide.errors import ConflictError, ObjectMissingError, SlacktideError
 from slacktide.log import logger
 
 ROUTES: tuple[Route, ...] = (*together.ROUTES, *openai.ROUTES)
+# Errors of the library that no service expects, since they come of what others do at the same time, or of lifecycle rules.
+ANSWERS: dict[type[SlacktideError], ApiError] = {
+    ConflictError: UnavailableError("Others are changing the same thing at this moment. Send the call again.", after=1),
+    ObjectMissingError: NoSuchThingError("What this call needs of the bucket is not there any more.", code="content_gone"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,8 @@ class App:
             path = route.path.replace("{", "<").replace("}", ">")
             resolver.route(path, method=route.method)(self._answerer(resolver, route))
         resolver.not_found(self._no_route(resolver))
+        for kind, error in ANSWERS.items():
+            resolver.exception_handler(kind)(partial(_translate, error))
         resolver.exception_handler(Exception)(_fail)
         return resolver
 
@@ -86,6 +102,10 @@ def _respond(reply: Reply) -> Response[Any]:
 
 def _refuse(error: ApiError) -> Response[Any]:
     return _respond(Reply(error.body, error.status, error.headers))
+
+
+def _translate(error: ApiError, _: Exception) -> Response[Any]:
+    return _refuse(error)
 
 
 def _fail(error: Exception) -> Response[Any]:

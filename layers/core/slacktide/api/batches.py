@@ -70,20 +70,19 @@ class BatchService:
     now: Callable[[], int]
 
     def create(self, owner: str, wanted: Creation, attempt: Attempt) -> Batch:
-        """The batch of an uploaded file. Raises BadRequestError where it cannot be run as it is wanted."""
+        """The batch of an uploaded file; the same call again is answered with it, even if the file is gone by then.
+
+        Raises NoSuchThingError without such a file, and BadRequestError where it cannot be run as it is wanted.
+        """
         if wanted.endpoint is not None and wanted.endpoint not in ENDPOINTS:
             raise BadRequestError(f"endpoint is one of {', '.join(ENDPOINTS)}.", param="endpoint", code="invalid_endpoint")
         options = self._options(wanted)
-        try:
-            file = self.files.ready(owner, wanted.input_file_id)
-        except NoSuchThingError:
-            raise BadRequestError(
-                "There is no such file among your uploaded ones.", param="input_file_id", code="file_not_found"
-            ) from None
-        source = file.source
-        if source is None:
-            raise BadRequestError("The file has no content.", param="input_file_id")
-        return self._create(lambda: self._record(owner, source, file.file_id, options, wanted.metadata), owner, wanted, attempt)
+
+        def make() -> Batch:
+            source = self._input(owner, wanted.input_file_id)
+            return self._record(owner, source, wanted.input_file_id, options, wanted.metadata)
+
+        return self._create(make, owner, wanted, attempt)
 
     def retry(self, owner: str, batch_id: str, classes: list[CodeClass] | None, attempt: Attempt) -> Batch:
         """A new batch of the lines of an ended one that failed, with the options that it had."""
@@ -119,7 +118,8 @@ class BatchService:
             last = None if after is None else self.get(owner, after)
         except NoSuchThingError:
             raise BadRequestError("after is none of your batches.", param="after") from None
-        return take_page(self.records.batches_of_owner(owner, last), limit)
+        found = self.records.batches_of_owner(owner, None if last is None else last.created_at, limit + 1)
+        return take_page((batch for batch in found if last is None or batch.order < last.order), limit)
 
     def cancel(self, owner: str, batch_id: str) -> Batch:
         """Ask a batch to end; one that is ending is answered as it is. Raises BadRequestError when it has ended."""
@@ -134,13 +134,18 @@ class BatchService:
         try:
             return Raw(self.bucket.read(batch.results.prefix + name))
         except ObjectMissingError:
+            if batch.outcome is not None:  # somebody has removed it
+                raise
             raise NoSuchThingError(f"{batch_id} is {batch.status}: it has no {name} yet.", code="not_ended") from None
 
     def usage(self, batch: Batch) -> Usage | None:
-        """What an ended batch has used; None before."""
+        """What an ended batch has used; None before, and when somebody has removed its receipt."""
         if batch.outcome is None:
             return None
-        return self.bucket.read_json(batch.results.receipt, _Receipt).usage
+        try:
+            return self.bucket.read_json(batch.results.receipt, _Receipt).usage
+        except ObjectMissingError:
+            return None
 
     def wait(self, batch: Batch) -> Wait | None:
         """Why a batch waits; None when nothing of it does."""
@@ -151,16 +156,26 @@ class BatchService:
         """The first faults of the lines of a batch that was refused."""
         try:
             index = self.bucket.read_json(batch.keys.index, LineIndex)
+            streams = [map(read_fault, read_parts(self.bucket, parts)) for parts in (index.faults, index.late_faults)]
+            return [fault for _, fault in islice(heapq.merge(*streams, key=itemgetter(0)), MOST_FAULTS)]
         except ObjectMissingError:  # too old: working data is kept for some days
             return []
-        streams = [map(read_fault, read_parts(self.bucket, parts)) for parts in (index.faults, index.late_faults)]
-        return [fault for _, fault in islice(heapq.merge(*streams, key=itemgetter(0)), MOST_FAULTS)]
+
+    def _input(self, owner: str, file_id: str) -> ObjectRef:
+        try:
+            source = self.files.ready(owner, file_id).source
+        except NoSuchThingError:
+            source = None
+        if source is None:
+            message = "There is no such file among your uploaded ones."
+            raise NoSuchThingError(message, param="input_file_id", code="file_not_found")
+        return source
 
     def _options(self, wanted: Creation) -> Options:
         metadata = wanted.metadata or {}
-        too_long = any(len(name) > LONGEST_NAME or len(value) > LONGEST_VALUE for name, value in metadata.items())
-        if len(metadata) > MOST_METADATA or too_long:
-            limits = f"{MOST_METADATA} pairs, names of {LONGEST_NAME} and values of {LONGEST_VALUE} characters"
+        fits = all(1 <= len(name) <= LONGEST_NAME and len(value) <= LONGEST_VALUE for name, value in metadata.items())
+        if len(metadata) > MOST_METADATA or not fits:
+            limits = f"{MOST_METADATA} pairs, names of 1 to {LONGEST_NAME} and values of up to {LONGEST_VALUE} characters"
             raise BadRequestError(f"metadata has at most {limits}.", param="metadata")
         given = {name: value for name, value in metadata.items() if name in OPTIONS} | wanted.options
         if wanted.endpoint is not None:

@@ -1,7 +1,6 @@
 """A call and its answer, whatever carries them."""
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, TypeVar
@@ -61,7 +60,7 @@ class Call:
             return msgspec.json.decode(self.body or b"{}", type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             is_wrong = isinstance(error, msgspec.ValidationError)
-            text = str(error).replace("$.", "") if is_wrong else "it is not JSON"
+            text = _without_value(str(error)) if is_wrong else "it is not JSON"
             raise BadRequestError(f"The body cannot be read: {text}.", code=None if is_wrong else "invalid_json") from None
 
     def form(self) -> Form:
@@ -73,7 +72,7 @@ class Call:
             raise BadRequestError("The body must be a form: multipart/form-data with a boundary.", code="invalid_form")
         try:
             return _read_parts(self.body, options["boundary"])
-        except (MultipartError, UnicodeDecodeError) as error:
+        except (MultipartError, UnicodeError) as error:
             raise BadRequestError("The body is not a well-formed form.", code="invalid_form") from error
 
 
@@ -94,7 +93,7 @@ def read_body(event: dict[str, Any]) -> bytes:
     else:
         try:
             body = base64.b64decode(text, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise BadRequestError("The body is not Base64.") from error
     if len(body) > LARGEST_BODY:
         raise TooLargeError(
@@ -102,6 +101,14 @@ def read_body(event: dict[str, Any]) -> bytes:
             "(client.uploads.upload_file_chunked(..., part_size=4_000_000)), with Together's client, or drop it into the bucket."
         )
     return body
+
+
+def _without_value(text: str) -> str:
+    """What msgspec says is wrong, and where. Of a word that is none of those it must be, it quotes the word."""
+    problem, at, place = text.rpartition(" - at ")
+    if problem.startswith("Invalid enum value"):
+        problem = "Invalid value"
+    return (problem + at + place).replace("$.", "")
 
 
 def _parse_pairs(body: bytes) -> dict[str, str]:
@@ -118,7 +125,7 @@ def _read_parts(body: bytes, boundary: str) -> Form:
     )
     for part in parser:
         if part.filename is None:
-            form.fields[part.name or ""] = part.value
+            form.fields[part.name or ""] = part.raw.decode()  # part.value believes what the part says of its charset
         else:
             form.filename, form.content = part.filename, part.raw
     return form

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from boto3.dynamodb.conditions import Attr
 
 from slacktide import keys
 from slacktide.api.errors import BadRequestError, NoSuchThingError
@@ -71,8 +72,9 @@ class FileService:
         """A page of the owner's files, newest first. Raises BadRequestError for an `after` that is none of them."""
         last = self._cursor(owner, after)
         until = None if last is None else last[0]
-        uploaded = map(view_uploaded, self.files.of_owner(owner, until)) if FileKind.UPLOADED in kinds else iter(())
-        merged = heapq.merge(uploaded, self._results(owner, until, kinds), key=lambda file: file.order, reverse=True)
+        files = self.files.of_owner(owner, until, limit + 1) if FileKind.UPLOADED in kinds else iter(())
+        batches = self.records.batches_of_owner(owner, until, limit + 1)
+        merged = heapq.merge(map(view_uploaded, files), self._results(batches, kinds), key=lambda file: file.order, reverse=True)
         return take_page((file for file in merged if last is None or file.order < last), limit)
 
     def locate(self, owner: str, file_id: str) -> str:
@@ -86,7 +88,7 @@ class FileService:
         if file.kind is FileKind.INPUT:
             raise BadRequestError("This file was dropped into the bucket: delete it there.", code="file_not_deletable")
         if file.kind is not FileKind.UPLOADED:
-            self._delete_result(file)
+            self._delete_result(owner, file)
             return
         for batch_id in self.records.batches_of_input(file.source.key):
             if not self.records.get_batch(batch_id).status.is_final:
@@ -132,13 +134,11 @@ class FileService:
         except NoSuchThingError:
             raise BadRequestError("after is none of your files.", param="after") from None
 
-    def _results(self, owner: str, until: int | None, kinds: Sequence[FileKind]) -> Iterator[FileView]:
+    def _results(self, batches: Iterator[Batch], kinds: Sequence[FileKind]) -> Iterator[FileView]:
         wanted = [kind for kind in reversed(RESULT_KINDS) if kind in kinds]
         if not wanted:
             return
-        for batch in self.records.batches_of_owner(owner):
-            if until is not None and batch.created_at > until:
-                continue
+        for batch in batches:
             for kind in wanted:
                 if batch.result_file_id(kind):
                     yield self._view(batch, BatchFile(batch.batch_id, kind))
@@ -173,11 +173,16 @@ class FileService:
         result = manifest.output if kind is FileKind.OUTPUT else manifest.errors
         return ObjectRef(self.bucket.name, result.key, result.version_id or "", result.bytes)
 
-    def _delete_result(self, file: FileView) -> None:
+    def _delete_result(self, owner: str, file: FileView) -> None:
         if of_batch := parse_file_id(file.file_id):
             batch = self.records.get_batch(of_batch.batch_id)
-            self.records.update_batch(batch.batch_id, deleted=[*batch.deleted, of_batch.kind])
-            self.bucket.delete(file.source.key)
+            try:
+                when = Attr("deleted").eq(batch.deleted) | Attr("deleted").not_exists()  # as of a former version
+                self.records.update_batch(batch.batch_id, when=when, deleted=[*batch.deleted, of_batch.kind])
+            except ConflictError:  # one of the two was deleted in between: this one, or the other
+                self.delete(owner, file.file_id)
+            else:
+                self.bucket.delete(file.source.key)
 
 
 def view_uploaded(file: File) -> FileView:

@@ -18,6 +18,7 @@ from slacktide.api.errors import (
     NoSuchThingError,
     RateLimitError,
     TooLargeError,
+    UnavailableError,
     UnknownKeyError,
 )
 from slacktide.api.routing import FormField, Route
@@ -25,7 +26,7 @@ from slacktide.api.routing import FormField, Route
 VERSION = "3.1.0"  # of OpenAPI
 _NAME = re.compile(r"\{(\w+)\}")
 _SCHEMAS = "#/components/schemas/{name}"
-ANY_CALL: tuple[type[ApiError], ...] = (BadRequestError, UnknownKeyError, RateLimitError)
+ANY_CALL: tuple[type[ApiError], ...] = (BadRequestError, UnknownKeyError, RateLimitError, UnavailableError)
 
 
 def describe_api(version: str) -> dict[str, Any]:
@@ -91,9 +92,9 @@ def _errors(route: Route) -> tuple[type[ApiError], ...]:
 
 
 def _names_something(route: Route) -> bool:
-    """Whether the path or the body has the id of a thing that may not be there; a file that cannot be run is a bad request."""
+    """Whether the path or the body has the id of a thing that may not be there."""
     fields = () if route.body is None else msgspec.structs.fields(route.body)
-    return bool(_NAME.search(route.path)) or any(field.name == "file_id" for field in fields)
+    return bool(_NAME.search(route.path)) or any(field.name.endswith("file_id") for field in fields)
 
 
 def _error(kind: type[ApiError]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from slacktide.api.batches import BatchService
 from slacktide.api.errors import NoSuchThingError
 from slacktide.batch import Batch, Job, LineIndex, ObjectRef, Part, Summary
 from slacktide.bucket import Bucket
+from slacktide.errors import ObjectMissingError
 from slacktide.links import Links
 from slacktide.parts import read_parts
 from slacktide.records import Records
@@ -41,7 +42,7 @@ class PartService:
     links: Links
 
     def finished(self, owner: str, batch_id: str) -> list[FinishedPart]:
-        """The parts that there are by now."""
+        """The parts that there are by now; none any more of a batch whose working data has expired."""
         batch = self.batches.get(owner, batch_id)
         return [view for view, _ in self._parts(batch)]
 
@@ -56,8 +57,13 @@ class PartService:
     def _parts(self, batch: Batch) -> Iterator[tuple[FinishedPart, Part]]:
         for job in self.records.counted_jobs(batch):
             if job.state is JobState.SETTLED and job.completed:
-                summary = self.bucket.read_json(job.keys.summary, Summary)
-                yield from ((_view(job, number, part), part) for number, part in enumerate(summary.parts, 1))
+                yield from ((_view(job, number, part), part) for number, part in enumerate(self._collected(job), 1))
+
+    def _collected(self, job: Job) -> list[Part]:
+        try:
+            return self.bucket.read_json(job.keys.summary, Summary).parts
+        except ObjectMissingError:  # too old: working data is kept for some days
+            return []
 
     def _write(self, batch: Batch, view: FinishedPart, part: Part) -> ObjectRef:
         """The part with custom_ids, written when it is first asked for."""

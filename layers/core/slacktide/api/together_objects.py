@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 PURPOSE = "batch-api"
+LARGEST_FILE = 10_000_000_000_000  # bytes; a number that DynamoDB can hold
 
 
 class FileResponse(msgspec.Struct, frozen=True):
@@ -40,7 +41,7 @@ class MultipartInitiate(msgspec.Struct, frozen=True):
     """What is to be uploaded, in how many parts."""
 
     file_name: str
-    file_size: Annotated[int, Meta(ge=1)]
+    file_size: Annotated[int, Meta(ge=1, le=LARGEST_FILE)]
     num_parts: int
     purpose: str
     file_type: str = "jsonl"
