@@ -94,7 +94,7 @@ class Batch(msgspec.Struct, frozen=True):
     file_id: str | None = None  # of the uploaded input; None: it was dropped
     metadata: dict[str, str] | None = None  # the user's own, by the HTTP API
     models: list[str] = []  # that its good lines name; at most MOST_NAMED_MODELS of them
-    is_sent: bool = True  # whether the message that has it validated is in the input queue
+    is_sent: bool = True  # whether the message that has it validated is known to be in the input queue
     retry_of: str | None = None  # the batch whose failed lines this one runs again
     retried_classes: list[CodeClass] | None = None  # of the errors whose lines are run again
     output: ObjectRef | None = None  # the result files, from the manifest on
@@ -145,6 +145,11 @@ class Batch(msgspec.Struct, frozen=True):
     def is_validated(self) -> bool:
         """Whether validation has ended: its lines are counted, or it was refused."""
         return self.refused or self.total > 0
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether the message that has it validated may never have been sent. False though nobody noted it: it has arrived."""
+        return not (self.is_sent or self.is_validated)
 
     @property
     def is_cancelling(self) -> bool:
