@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fakes.client import CHAT, OPENAI, TOGETHER, Client
+from fakes.client import CHAT, FILE, OPENAI, TOGETHER, Client
 from fakes.stack import Stack
 from fakes.world import BUCKET
 from slacktide import wiring
 from slacktide.access import AccessKeys
+from slacktide.batch import DROP_OWNER
 from slacktide.ids import FileKind
 
 
@@ -59,6 +60,21 @@ class TestBadInput:
         for text in ("é", "x", "="):
             answer = client.stack.call("api", event | {"body": text, "isBase64Encoded": True})
             assert answer["statusCode"] == 400, text
+
+
+def test_a_batch_tells_the_name_of_its_input(client: Client, stack: Stack) -> None:
+    batch_id = client.run()
+    retried = client.ask("POST", f"{OPENAI}/batches/{batch_id}/retry", {"classes": ["invalid_line"]}).body
+    client.ask("DELETE", f"{OPENAI}/files/{client.batch(batch_id)['input_file_id']}")
+    assert client.batch(batch_id)["input_file_name"] == "a.jsonl", "also when the file was deleted"
+    assert retried["input_file_name"] == f"{batch_id}_retry.jsonl"
+    client.go_on()
+    file = client.ask("GET", f"{OPENAI}/files/{retried['input_file_id']}").body
+    assert file["filename"] == retried["input_file_name"]
+    stack.call("validate", stack.drop(FILE, "may/b.jsonl"))
+    owner = Client(stack, AccessKeys(stack.table).create("drop", DROP_OWNER, 1)[1])
+    (dropped,) = owner.ask("GET", f"{OPENAI}/batches").body["data"]
+    assert dropped["input_file_name"] == "b.jsonl"
 
 
 class TestPages:

@@ -92,6 +92,7 @@ class Batch(msgspec.Struct, frozen=True):
     outcome: BatchStatus | None = None  # the final status, from the manifest on
     failure: Failure | None = None
     file_id: str | None = None  # of the uploaded input; None: it was dropped
+    filename: str | None = None  # of the uploaded input
     metadata: dict[str, str] | None = None  # the user's own, by the HTTP API
     models: list[str] = []  # that its good lines name; at most MOST_NAMED_MODELS of them
     is_sent: bool = True  # whether the message that has it validated is known to be in the input queue
@@ -120,6 +121,11 @@ class Batch(msgspec.Struct, frozen=True):
     def input_file_id(self) -> str:
         """The id of the file that it was made of."""
         return self.file_id or str(BatchFile(self.batch_id, FileKind.INPUT))
+
+    @property
+    def input_file_name(self) -> str | None:
+        """The name of the file that it was made of, also when that was deleted; None where a former version did not note it."""
+        return self.filename if self.file_id else self.input.key.rpartition("/")[2]
 
     def result_file_id(self, kind: FileKind) -> str | None:
         """The id of the output or error file; None before the manifest, without lines in it, and when it was deleted."""

@@ -133,7 +133,9 @@ class BatchUsage(msgspec.Struct, frozen=True):
 
 
 class BatchObject(msgspec.Struct, frozen=True):
-    """A batch. Times are Unix seconds. `retry_of` is ours: the batch whose failed lines it runs again."""
+    """A batch. Times are Unix seconds. Two fields are ours: `input_file_name`, the name of the file that it was made of, and
+    `retry_of`, the batch whose failed lines it runs again.
+    """
 
     id: str
     endpoint: str | None
@@ -155,6 +157,7 @@ class BatchObject(msgspec.Struct, frozen=True):
     cancelled_at: int | None = None
     metadata: dict[str, str] | None = None
     model: str | None = None
+    input_file_name: str | None = None
     usage: BatchUsage | None = None
     retry_of: str | None = None
     object: str = "batch"
