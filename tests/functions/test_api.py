@@ -77,6 +77,26 @@ def test_a_batch_tells_the_name_of_its_input(client: Client, stack: Stack) -> No
     assert dropped["input_file_name"] == "b.jsonl"
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_upload_that_was_given_up_stays_so(count: int, client: Client, stack: Stack) -> None:
+    """Though its URLs are good for some time yet: `count` is the number of its parts."""
+    if count:
+        wanted = {"file_name": "a", "file_size": 3, "num_parts": 1, "purpose": "batch-api"}
+        file_id = client.ask("POST", f"{TOGETHER}/files/multipart/initiate", wanted).body["file_id"]
+    else:
+        parts = 'Content-Disposition: form-data; name="purpose"\n\nbatch-api'
+        file_id = client.form(f"{TOGETHER}/files", parts).headers["X-Together-File-Id"]
+    upload = {"file_id": file_id, "upload_id": file_id}
+    assert client.ask("POST", f"{TOGETHER}/files/multipart/abort", upload).status == 200
+    etag = stack.s3.put_object(Bucket=BUCKET, Key=f"uploads/{file_id}/000001", Body=b"{}\n")["ETag"]
+    answers = [
+        client.ask("POST", f"{TOGETHER}/files/{file_id}/preprocess"),
+        client.ask("POST", f"{TOGETHER}/files/multipart/complete", upload | {"parts": [{"part_number": 1, "etag": etag}]}),
+    ]
+    assert [answer.status for answer in answers] == [400, 400]
+    assert all("given up" in answer.body["error"]["message"] for answer in answers)
+
+
 class TestPages:
     def test_a_page_reads_no_more_than_it_needs(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         ids = [client.create(metadata={"number": str(number)}) for number in range(7)][::-1]
