@@ -46,9 +46,7 @@ class ApiBatch(msgspec.Struct, frozen=True):
     expires_at: Annotated[int, Meta(description="when it will have ended, whatever happens")]
     request_counts: Annotated[Counts, Meta(description="lines: `total`, `completed`, `failed`")]
     input_file_id: str
-    input_file_name: Annotated[str | None, Meta(description="null where the file is gone, or the verb does not look it up")] = (
-        None
-    )
+    input_file_name: Annotated[str | None, Meta(description="the name that it has, or had before it was deleted")] = None
     completion_window: str | None = None
     endpoint: Annotated[str | None, Meta(description="that of lines without a url")] = None
     model: Annotated[str | None, Meta(description="null before validation, and where it has several")] = None

@@ -74,7 +74,8 @@ def _cells(batch: ApiBatch, now: float) -> tuple[str, ...]:
 
 def _facts(batch: ApiBatch, file: ApiFile | None) -> dict[str, str]:
     counts = batch.counts
-    name = f"{file.filename}, {file.bytes} bytes ({file.id})" if file else f"{batch.input_file_id} (deleted)"
+    size = "deleted" if file is None else f"{file.bytes} bytes"
+    name = f"{batch.input_file_name or batch.input_file_id}, {size} ({batch.input_file_id})"
     return {
         "batch": batch.id,
         "status": batch.status,

@@ -53,7 +53,7 @@ class Containers:
         while True:
             connection, address = server.accept()
             with connection:
-                self.gateway()(connection, address, server)  # pyright: ignore[reportArgumentType]
+                self.gateway()(connection, address, server)
 
     def gateway(self) -> type[BaseHTTPRequestHandler]:
         """What makes an event of API Gateway of the one call of a connection."""

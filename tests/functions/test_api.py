@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fakes.client import CHAT, OPENAI, TOGETHER, Client
+from fakes.client import CHAT, FILE, OPENAI, TOGETHER, Client
 from fakes.stack import Stack
 from fakes.world import BUCKET
 from slacktide import wiring
 from slacktide.access import AccessKeys
+from slacktide.batch import DROP_OWNER
 from slacktide.ids import FileKind
 
 
@@ -59,6 +60,41 @@ class TestBadInput:
         for text in ("é", "x", "="):
             answer = client.stack.call("api", event | {"body": text, "isBase64Encoded": True})
             assert answer["statusCode"] == 400, text
+
+
+def test_a_batch_tells_the_name_of_its_input(client: Client, stack: Stack) -> None:
+    batch_id = client.run()
+    retried = client.ask("POST", f"{OPENAI}/batches/{batch_id}/retry", {"classes": ["invalid_line"]}).body
+    client.ask("DELETE", f"{OPENAI}/files/{client.batch(batch_id)['input_file_id']}")
+    assert client.batch(batch_id)["input_file_name"] == "a.jsonl", "also when the file was deleted"
+    assert retried["input_file_name"] == f"{batch_id}_retry.jsonl"
+    client.go_on()
+    file = client.ask("GET", f"{OPENAI}/files/{retried['input_file_id']}").body
+    assert file["filename"] == retried["input_file_name"]
+    stack.call("validate", stack.drop(FILE, "may/b.jsonl"))
+    owner = Client(stack, AccessKeys(stack.table).create("drop", DROP_OWNER, 1)[1])
+    (dropped,) = owner.ask("GET", f"{OPENAI}/batches").body["data"]
+    assert dropped["input_file_name"] == "b.jsonl"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_upload_that_was_given_up_stays_so(count: int, client: Client, stack: Stack) -> None:
+    """Though its URLs are good for some time yet: `count` is the number of its parts."""
+    if count:
+        wanted = {"file_name": "a", "file_size": 3, "num_parts": 1, "purpose": "batch-api"}
+        file_id = client.ask("POST", f"{TOGETHER}/files/multipart/initiate", wanted).body["file_id"]
+    else:
+        parts = 'Content-Disposition: form-data; name="purpose"\n\nbatch-api'
+        file_id = client.form(f"{TOGETHER}/files", parts).headers["X-Together-File-Id"]
+    upload = {"file_id": file_id, "upload_id": file_id}
+    assert client.ask("POST", f"{TOGETHER}/files/multipart/abort", upload).status == 200
+    etag = stack.s3.put_object(Bucket=BUCKET, Key=f"uploads/{file_id}/000001", Body=b"{}\n")["ETag"]
+    answers = [
+        client.ask("POST", f"{TOGETHER}/files/{file_id}/preprocess"),
+        client.ask("POST", f"{TOGETHER}/files/multipart/complete", upload | {"parts": [{"part_number": 1, "etag": etag}]}),
+    ]
+    assert [answer.status for answer in answers] == [400, 400]
+    assert all("given up" in answer.body["error"]["message"] for answer in answers)
 
 
 class TestPages:

@@ -12,6 +12,7 @@ from slacktide.api.files import ref_of
 from slacktide.batch import Batch, ObjectRef, StatusChange
 from slacktide.bucket import Bucket
 from slacktide.codes import CodeClass
+from slacktide.creation import Attempt
 from slacktide.errors import ConflictError, NotFoundError
 from slacktide.files import File, FilePart, Files, FileState
 from slacktide.ids import BatchFile, FileKind, new_batch_id, new_file_id, parse_file_id
@@ -166,6 +167,27 @@ class TestSweep:
         assert world.sweep() == NOTHING | {"sent": 1}
         assert [message["create"] for message in world.queue.messages] == [{"batch_id": batch_id}]
         assert world.sweep() == NOTHING, "once"
+
+    def test_a_message_that_has_arrived_is_not_sent_again(self, world: World) -> None:
+        """Who sent it died before he could note that; from then on the batch tells that it came."""
+        now = world.clock()
+        put = world.s3.put_object(Bucket=BUCKET, Key=upload_part("file-a", 1), Body=jsonl(request("a")))
+        source = ObjectRef(BUCKET, upload_part("file-a", 1), put["VersionId"], 1)
+        history = [StatusChange(BatchStatus.VALIDATING, now)]
+        batch = Batch(new_batch_id(), "owner", BatchStatus.VALIDATING, source, now, now + 9_000, history, is_sent=False)
+        world.creator.create(lambda: batch, "owner", "call", Attempt("key"))
+        world.records.update_batch(batch.batch_id, is_sent=False)
+        (message,) = world.queue.messages
+        assert world.deliver(message)
+        again = world.creator.create(lambda: batch, "owner", "call", Attempt("key"))
+        assert (again.batch_id, world.queue.messages) == (batch.batch_id, [message])
+        world.clock.advance(SEND_PATIENCE)
+        assert world.sweep() == NOTHING
+        world.run()
+        ended = world.records.get_batch(batch.batch_id)
+        assert (ended.status, ended.is_sent) == (BatchStatus.COMPLETED, False)
+        assert world.sweep() == NOTHING, "nor after its end"
+        assert [one for one in world.queue.messages if "create" in one] == [message]
 
 
 def test_a_created_batch_that_is_given_up_fails_where_its_user_sees_it(world: World) -> None:

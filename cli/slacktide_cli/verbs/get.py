@@ -56,8 +56,6 @@ def read_report(api: Api, batch_id: str) -> BatchReport:
     """Ask the API for the batch and what belongs to it."""
     batch = api.batch(batch_id)
     file = api.find_file(batch.input_file_id)
-    if file is not None:
-        batch = msgspec.structs.replace(batch, input_file_name=file.filename)
     if batch.status.is_final:
         return BatchReport(batch, file, Raw(api.document(batch_id, "receipt")), [])
     return BatchReport(batch, file, None, api.parts(batch_id))

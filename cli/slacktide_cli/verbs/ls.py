@@ -1,7 +1,5 @@
 """`slacktide ls`: the batches of an API key's owner, or their files, newest first."""
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import msgspec
@@ -14,7 +12,6 @@ from slacktide_cli.arguments import ApiUrlOption, JsonOption, connect_api, open_
 from slacktide_cli.listings import render_batches, render_files
 
 _PAGE = 100  # the most that the API lists of batches at once
-_LOOKS = 8  # for the names of input files, side by side
 
 
 class BatchList(msgspec.Struct, frozen=True):
@@ -65,26 +62,17 @@ def ls(
 
 
 def take_batches(api: Api, limit: int, after: str | None) -> tuple[list[ApiBatch], bool]:
-    """The newest `limit` batches behind `after`, with the names of their input files, and whether there are more."""
+    """The newest `limit` batches behind `after`, and whether there are more."""
     found: list[ApiBatch] = []
     has_more = True
     while has_more and len(found) < limit:
         page = api.batches(limit=min(_PAGE, limit - len(found)), after=after)
         found += page.data
         after, has_more = (found[-1].id if found else None), page.has_more and bool(page.data)
-    names = name_files(api, {batch.input_file_id for batch in found})
-    return [msgspec.structs.replace(batch, input_file_name=names[batch.input_file_id]) for batch in found], has_more
+    return found, has_more
 
 
 def take_files(api: Api, limit: int, after: str | None) -> tuple[list[ApiFile], bool]:
     """The newest `limit` files behind `after`, and whether there are more."""
     page = api.files(limit=limit, after=after)
     return page.data, page.has_more
-
-
-def name_files(api: Api, file_ids: Iterable[str]) -> dict[str, str | None]:
-    """The names of files by id; None for those that are gone."""
-    ids = list(file_ids)
-    with ThreadPoolExecutor(_LOOKS) as pool:
-        files = pool.map(api.find_file, ids)
-        return {file_id: file and file.filename for file_id, file in zip(ids, files, strict=True)}

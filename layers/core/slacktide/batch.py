@@ -92,9 +92,10 @@ class Batch(msgspec.Struct, frozen=True):
     outcome: BatchStatus | None = None  # the final status, from the manifest on
     failure: Failure | None = None
     file_id: str | None = None  # of the uploaded input; None: it was dropped
+    filename: str | None = None  # of the uploaded input
     metadata: dict[str, str] | None = None  # the user's own, by the HTTP API
     models: list[str] = []  # that its good lines name; at most MOST_NAMED_MODELS of them
-    is_sent: bool = True  # whether the message that has it validated is in the input queue
+    is_sent: bool = True  # whether the message that has it validated is known to be in the input queue
     retry_of: str | None = None  # the batch whose failed lines this one runs again
     retried_classes: list[CodeClass] | None = None  # of the errors whose lines are run again
     output: ObjectRef | None = None  # the result files, from the manifest on
@@ -121,6 +122,11 @@ class Batch(msgspec.Struct, frozen=True):
         """The id of the file that it was made of."""
         return self.file_id or str(BatchFile(self.batch_id, FileKind.INPUT))
 
+    @property
+    def input_file_name(self) -> str | None:
+        """The name of the file that it was made of, also when that was deleted; None where a former version did not note it."""
+        return self.filename if self.file_id else self.input.key.rpartition("/")[2]
+
     def result_file_id(self, kind: FileKind) -> str | None:
         """The id of the output or error file; None before the manifest, without lines in it, and when it was deleted."""
         lines = {FileKind.OUTPUT: self.completed, FileKind.ERRORS: self.failed}[kind]
@@ -145,6 +151,11 @@ class Batch(msgspec.Struct, frozen=True):
     def is_validated(self) -> bool:
         """Whether validation has ended: its lines are counted, or it was refused."""
         return self.refused or self.total > 0
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether the message that has it validated may never have been sent. False though nobody noted it: it has arrived."""
+        return not (self.is_sent or self.is_validated)
 
     @property
     def is_cancelling(self) -> bool:

@@ -64,7 +64,7 @@ class Creator:
         fingerprint = _digest(owner, msgspec.json.encode(call, order="deterministic"))
         place = fingerprint if attempt.idempotency_key is None else _digest(owner, b"key\0" + attempt.idempotency_key.encode())
         batch = self._settle(make, place, fingerprint, attempt)
-        return batch if batch.is_sent else self.send(batch)
+        return self.send(batch) if batch.is_unsent else batch
 
     def send(self, batch: Batch) -> Batch:
         """Have a batch validated: send its message, and note that."""

@@ -42,6 +42,11 @@ class _Manifest(msgspec.Struct):
 _ERROR_LINE = msgspec.json.Decoder(_ErrorLine)
 
 
+def name_retry(batch_id: str) -> str:
+    """The name of the file with the lines of a batch that are run again."""
+    return f"{batch_id}_retry.jsonl"
+
+
 @dataclass(frozen=True, slots=True)
 class RetryInput:
     """Writes the inputs of batches that run failed lines again."""
@@ -62,8 +67,8 @@ class RetryInput:
             written.write(text + b"\n")
         done = written.complete()
         source = ObjectRef(batch.input.bucket, key, done.version_id or self._version(key), done.bytes)
-        name = f"{original.batch_id}_retry.jsonl"
-        self.files.put(File(batch.file_id, batch.owner, name, "batch", batch.created_at, FileState.READY, done.bytes, source))
+        name, created_at = name_retry(original.batch_id), batch.created_at
+        self.files.put(File(batch.file_id, batch.owner, name, "batch", created_at, FileState.READY, done.bytes, source))
         return self.records.update_batch(batch.batch_id, input=source)
 
     def _version(self, key: str) -> str:

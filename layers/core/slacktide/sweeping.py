@@ -64,7 +64,7 @@ class Sweeper:
 
     def _look_after(self, batch_id: str) -> dict[str, int]:
         batch = self.records.get_batch(batch_id)
-        if not batch.is_sent and self.now() >= batch.created_at + SEND_PATIENCE:
+        if batch.is_unsent and self.now() >= batch.created_at + SEND_PATIENCE:
             self.creator.send(batch)
             return {"sent": 1}
         return {"restarted": int(self._revive(batch)), "unannounced": int(not self._announced(batch))}

@@ -31,6 +31,7 @@ def batch(status: str = "completed", batch_id: str = BATCH, **fields: Any) -> di
         "expires_at": NOW + 79_200,
         "request_counts": {"total": 3, "completed": 2, "failed": 1},
         "input_file_id": "file-" + "a" * 25 + "i",
+        "input_file_name": "may.jsonl",
         "completion_window": "24h",
         "a_new_field": {"of": "tomorrow"},
         **fields,

@@ -161,22 +161,21 @@ def test_the_address_may_be_an_option(call: Call, fake: FakeApi, monkeypatch: py
 
 
 def test_batches_are_listed_with_the_names_of_their_inputs(call: Call, fake: FakeApi) -> None:
-    fake.answers["/batches"] = page([batch("in_progress", RETRY), batch(input_file_id="file-gone")])
-    fake.name_input("with \x1b[31m colour.jsonl")
+    named = batch("in_progress", RETRY, input_file_name="with \x1b[31m colour.jsonl")
+    fake.answers["/batches"] = page([named, batch(input_file_id="file-old", input_file_name=None)])
     code, said = call("ls")
-    assert code == 0
+    assert (code, fake.calls()) == (0, ["GET /batches"]), "one call, however many files there are"
     head, first, second = said.out.splitlines()
     assert head.split() == ["BATCH", "STATUS", "DONE", "FAILED", "AGE", "INPUT", "FILE"]
     assert first.split()[:5] == [RETRY, "in_progress", "2/3", "1", "2h"]
     assert first.endswith("\u241b[31m colour.jsonl")
-    assert second.endswith("file-gone"), "an input that was deleted has its id alone"
+    assert second.endswith("file-old"), "one whose name nobody noted has its id alone"
     assert said.err == ""
 
 
 def test_a_long_list_is_asked_for_in_pages_and_says_how_to_go_on(call: Call, fake: FakeApi) -> None:
     ids = ["batch_" + letter * 26 for letter in "abcdef"]
     fake.answers["/batches"] = [page([batch(batch_id=id_) for id_ in part], has_more=True) for part in (ids[:3], ids[3:5])]
-    fake.name_input()
     code, said = call("ls", "--limit", "5", "--after", RETRY)
     assert code == 0
     assert [line.split()[0] for line in said.out.splitlines()[1:]] == ids[:5]
@@ -193,7 +192,6 @@ def test_no_page_is_longer_than_the_api_allows(call: Call, fake: FakeApi) -> Non
 
 def test_the_list_for_scripts(call: Call, fake: FakeApi) -> None:
     fake.answers["/batches"] = page([batch()])
-    fake.name_input()
     document = parse(call("ls", "--json")[1], ls.BatchList)
     assert document["has_more"] is False
     (entry,) = document["batches"]
@@ -256,7 +254,7 @@ def test_a_batch_that_runs_tells_of_its_parts(call: Call, fake: FakeApi) -> None
     code, said = call("get", BATCH)
     assert code == 0
     assert f"1 finished, to be had now: slacktide download {BATCH} --parts" in said.out
-    assert "(deleted)" in said.out
+    assert "may.jsonl, deleted (file-" in said.out
     document = parse(call("get", BATCH, "--json")[1], get.BatchReport)
     assert (document["input_file"], document["receipt"], document["parts"][0]["id"]) == (None, None, "r1-j1.1")
 

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
@@ -20,6 +21,7 @@ from slacktide.codes import CodeClass
 from slacktide.creation import Attempt, Creator, KeyReusedError
 from slacktide.errors import NotFoundError, ObjectMissingError
 from slacktide.faults import Fault
+from slacktide.files import File
 from slacktide.ids import BATCH_ID, new_batch_id, new_file_id
 from slacktide.model_tables import ModelTables
 from slacktide.models import ENDPOINTS
@@ -27,7 +29,7 @@ from slacktide.options import OPTIONS, read_options
 from slacktide.parts import read_parts
 from slacktide.records import Records
 from slacktide.results import read_fault
-from slacktide.retrying import DEFAULT_CLASSES, INPUT_NAME
+from slacktide.retrying import DEFAULT_CLASSES, INPUT_NAME, name_retry
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus
 from slacktide.waits import Wait, find_wait
@@ -79,8 +81,9 @@ class BatchService:
         options = self._options(wanted)
 
         def make() -> Batch:
-            source = self._input(owner, wanted.input_file_id)
-            return self._record(owner, source, wanted.input_file_id, options, wanted.metadata)
+            file, source = self._input(owner, wanted.input_file_id)
+            batch = self._record(owner, source, options, wanted.metadata)
+            return msgspec.structs.replace(batch, file_id=file.file_id, filename=file.filename)
 
         return self._create(make, owner, wanted, attempt)
 
@@ -97,7 +100,8 @@ class BatchService:
             file_id = new_file_id()
             source = ObjectRef(self.bucket.name, keys.upload(file_id, INPUT_NAME), "", 0)  # validate writes it
             options = msgspec.structs.replace(original.options, not_before=None)
-            batch = self._record(owner, source, file_id, options, original.metadata)
+            batch = self._record(owner, source, options, original.metadata)
+            batch = msgspec.structs.replace(batch, file_id=file_id, filename=name_retry(batch_id))
             return msgspec.structs.replace(batch, retry_of=batch_id, retried_classes=wanted)
 
         return self._create(make, owner, ["retry", batch_id, wanted], attempt)
@@ -161,15 +165,14 @@ class BatchService:
         except ObjectMissingError:  # too old: working data is kept for some days
             return []
 
-    def _input(self, owner: str, file_id: str) -> ObjectRef:
-        try:
-            source = self.files.ready(owner, file_id).source
-        except NoSuchThingError:
-            source = None
-        if source is None:
-            message = "There is no such file among your uploaded ones."
-            raise NoSuchThingError(message, param="input_file_id", code="file_not_found")
-        return source
+    def _input(self, owner: str, file_id: str) -> tuple[File, ObjectRef]:
+        """An uploaded file with its content. Raises NoSuchThingError."""
+        with suppress(NoSuchThingError):
+            file = self.files.ready(owner, file_id)
+            if file.source is not None:
+                return file, file.source
+        message = "There is no such file among your uploaded ones."
+        raise NoSuchThingError(message, param="input_file_id", code="file_not_found")
 
     def _options(self, wanted: Creation) -> Options:
         metadata = wanted.metadata or {}
@@ -191,7 +194,7 @@ class BatchService:
         except KeyReusedError as error:
             raise BadRequestError(f"{error}.", param="Idempotency-Key", code="idempotency_key_reused") from None
 
-    def _record(self, owner: str, source: ObjectRef, file_id: str, options: Options, metadata: dict[str, str] | None) -> Batch:
+    def _record(self, owner: str, source: ObjectRef, options: Options, metadata: dict[str, str] | None) -> Batch:
         now = self.now()
         return Batch(
             batch_id=new_batch_id(),
@@ -203,7 +206,6 @@ class BatchService:
             history=[StatusChange(BatchStatus.VALIDATING, now)],
             options=options,
             models_version=self.tables.newest(),
-            file_id=file_id,
             metadata=metadata,
             is_sent=False,
         )

@@ -35,7 +35,6 @@ class ApiError(Exception):
     """A call is not done. The message says what is wrong and what to do; it never quotes what a file holds."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
-    type: ClassVar[str] = "server_error"
     code = "internal_error"
 
     def __init__(self, message: str, *, code: str | None = None, param: str | None = None, after: int | None = None) -> None:
@@ -47,7 +46,7 @@ class ApiError(Exception):
     @property
     def body(self) -> ErrorBody:
         """The answer's body, for OpenAI's clients and Together's."""
-        return ErrorBody(ErrorDetail(str(self), self.type, self.param, self.code))
+        return ErrorBody(ErrorDetail(str(self), _type_of(self.status), self.param, self.code))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -59,7 +58,6 @@ class BadRequestError(ApiError):
     """It cannot be done as it was asked for."""
 
     status = HTTPStatus.BAD_REQUEST
-    type = "invalid_request_error"
     code = "invalid_request"
 
 
@@ -67,7 +65,6 @@ class UnknownKeyError(ApiError):
     """Nobody who may call."""
 
     status = HTTPStatus.UNAUTHORIZED
-    type = "invalid_request_error"
     code = "invalid_api_key"
 
 
@@ -75,7 +72,6 @@ class NoSuchThingError(ApiError):
     """There is no such thing for this caller."""
 
     status = HTTPStatus.NOT_FOUND
-    type = "invalid_request_error"
     code = "not_found"
 
 
@@ -83,7 +79,6 @@ class WrongMethodError(ApiError):
     """The path is there, with other methods."""
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
-    type = "invalid_request_error"
     code = "method_not_allowed"
 
 
@@ -91,7 +86,6 @@ class TooLargeError(ApiError):
     """The body is too large for a call."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    type = "invalid_request_error"
     code = "request_too_large"
 
 
@@ -99,7 +93,6 @@ class RateLimitError(ApiError):
     """Too many calls."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
-    type = "rate_limit_error"
     code = "rate_limit_exceeded"
 
 
@@ -107,5 +100,11 @@ class UnavailableError(ApiError):
     """Something behind the API does not answer."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    type = "server_error"
     code = "unavailable"
+
+
+def _type_of(status: HTTPStatus) -> str:
+    """The kind of an error, in the words of OpenAI's API reference."""
+    if status is HTTPStatus.TOO_MANY_REQUESTS:
+        return "rate_limit_error"
+    return "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"

@@ -157,9 +157,8 @@ class FileService:
     def _view(self, batch: Batch, of_batch: BatchFile) -> FileView:
         kind, order = of_batch.kind, (batch.created_at, str(of_batch))
         if kind is FileKind.INPUT:
-            name = batch.input.key.rpartition("/")[2]
             size = max(0, batch.input.bytes)
-            return FileView(str(of_batch), kind, name, size, batch.created_at, batch.input, order)
+            return FileView(str(of_batch), kind, batch.input_file_name or "", size, batch.created_at, batch.input, order)
         source = self._result(batch, kind)
         name = f"{batch.batch_id}_{'output' if kind is FileKind.OUTPUT else 'errors'}.jsonl"
         return FileView(str(of_batch), kind, name, source.bytes, batch.ended_at or batch.created_at, source, order)

@@ -268,6 +268,7 @@ def render_batch(batch: Batch) -> BatchObject:
         cancelled_at=batch.reached(BatchStatus.CANCELLED),
         metadata=batch.metadata,
         model=batch.models[0] if len(batch.models) == 1 else None,
+        input_file_name=batch.input_file_name,
         retry_of=batch.retry_of,
     )
 

@@ -137,7 +137,8 @@ class BatchUsage(msgspec.Struct, frozen=True):
 class BatchObject(msgspec.Struct, frozen=True):
     """A batch. Times are Unix seconds.
 
-    Ours are `retry_of`, the batch whose failed lines it runs again, and `waiting`, why it does not go on; not in lists.
+    Three fields are ours: `input_file_name`, the name of the file that it was made of; `retry_of`, the batch whose failed lines
+    it runs again; and `waiting`, why it does not go on, which is not in lists.
     """
 
     id: str
@@ -160,6 +161,7 @@ class BatchObject(msgspec.Struct, frozen=True):
     cancelled_at: int | None = None
     metadata: dict[str, str] | None = None
     model: str | None = None
+    input_file_name: str | None = None
     usage: BatchUsage | None = None
     retry_of: str | None = None
     waiting: Wait | None = None

@@ -42,7 +42,7 @@ class UploadService:
 
     def finish_put(self, owner: str, file_id: str) -> FileView:
         """Take what was uploaded as the file. Done again it changes nothing. Raises BadRequestError when nothing is there."""
-        file = self._pending(owner, file_id)
+        file = self._not_given_up(owner, file_id)
         if file.state is FileState.READY:
             return view_uploaded(file)
         if file.parts:
@@ -65,7 +65,7 @@ class UploadService:
 
     def finish_parts(self, owner: str, file_id: str, etags: dict[int, str]) -> FileView:
         """Take the parts as the file, if all are there and as they were sent. Raises BadRequestError."""
-        file = self._pending(owner, file_id)
+        file = self._not_given_up(owner, file_id)
         if file.state is FileState.READY:
             return view_uploaded(file)
         numbers = range(1, file.parts + 1)
@@ -86,7 +86,7 @@ class UploadService:
 
     def abort(self, owner: str, file_id: str) -> File:
         """Give an upload up; what it holds is removed. Raises BadRequestError if it was completed."""
-        file = self._pending(owner, file_id)
+        file = self.look(owner, file_id)
         if file.state is FileState.READY:
             raise BadRequestError("This upload was completed; delete its file.")
         if file.state is FileState.PENDING:
@@ -103,13 +103,16 @@ class UploadService:
 
     def look(self, owner: str, file_id: str) -> File:
         """An upload as it is. Raises NoSuchThingError."""
-        return self._pending(owner, file_id)
+        try:
+            return self.files.get(file_id, owner)
+        except NotFoundError:
+            raise NoSuchThingError("There is no such upload.") from None
 
     def add_part(self, owner: str, file_id: str, content: bytes) -> FilePart:
         """Store a part; parts may come in any order, and side by side."""
-        file = self._pending(owner, file_id)
-        if file.state is not FileState.PENDING:
-            raise BadRequestError(f"This upload is {file.state}.")
+        file = self._not_given_up(owner, file_id)
+        if file.state is FileState.READY:
+            raise BadRequestError("This upload was completed.")
         part_id = "part_" + new_digits()
         part = FilePart(part_id, self.now(), self._write(keys.upload(file_id, part_id), content))
         self.files.add_part(file, part)
@@ -117,11 +120,9 @@ class UploadService:
 
     def complete_upload(self, owner: str, file_id: str, part_ids: list[str]) -> FileView:
         """Take parts, in this order, as the file. Raises BadRequestError when they are not those, or not as long."""
-        file = self._pending(owner, file_id)
+        file = self._not_given_up(owner, file_id)
         if file.state is FileState.READY:
             return view_uploaded(file)
-        if file.state is not FileState.PENDING:
-            raise BadRequestError(f"This upload is {file.state}.")
         if not 1 <= len(part_ids) <= MOST_SENT_PARTS:
             raise BadRequestError(f"part_ids names 1 to {MOST_SENT_PARTS} parts.", param="part_ids")
         known = self.files.parts(file_id)
@@ -172,8 +173,9 @@ class UploadService:
             raise BadRequestError(f"The content of {what} has not been uploaded yet.", code="not_uploaded")
         return ref_of(self.bucket.name, key, head)
 
-    def _pending(self, owner: str, file_id: str) -> File:
-        try:
-            return self.files.get(file_id, owner)
-        except NotFoundError:
-            raise NoSuchThingError("There is no such upload.") from None
+    def _not_given_up(self, owner: str, file_id: str) -> File:
+        """An upload that is to be completed, or was. Raises NoSuchThingError, and BadRequestError where it was given up."""
+        file = self.look(owner, file_id)
+        if file.state is FileState.CANCELLED:
+            raise BadRequestError("This upload was given up: begin another.")
+        return file
