@@ -26,7 +26,7 @@ from slacktide.slots import Slots
 from slacktide.splitting import split
 from slacktide.statuses import BatchStatus
 from slacktide.steps import Plan, StartJob, grow
-from slacktide.timetable import fallback_begins, is_overdue, reserve_begins
+from slacktide.timetable import fallback_begins, is_last_round, is_overdue, reserve_begins
 from slacktide.undone import tried_lines, undone_lines
 
 MOST_ATTEMPTS = 12  # executions of one job that may die before its lines are given up
@@ -127,8 +127,8 @@ class Planner:
             return self.records.get_job(job.batch_id, job.job_id)
 
     def _next_round(self, batch: Batch, jobs: list[Job]) -> list[Job]:
-        is_late = self.now() >= reserve_begins(batch, self.settings)
-        if batch.refused or batch.is_cancelling or is_late or batch.round >= self._most_rounds(batch):
+        is_last = is_last_round(batch, self.settings, self.now())
+        if batch.refused or is_last or batch.round >= self._most_rounds(batch):
             return []
         index = self.bucket.read_json(batch.keys.index, LineIndex)
         undone = undone_lines(self.bucket, batch, jobs)
