@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from slacktide.backends.protocol import Limits
 from slacktide.batch import ObjectRef
 from slacktide.codes import CLASSES, Code, CodeClass
 from slacktide.results import MESSAGES
+from slacktide.statuses import JobState
 
 HOSTED = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 FILE = jsonl(*(request(f"r{number}", "words " * number) for number in range(1, 9)), b"nonsense", request("r1"))
@@ -171,6 +173,28 @@ def test_what_the_bucket_states_decides_the_outcome() -> None:
     assert batch.outcome == "expired"
     assert batch.output == ObjectRef(BUCKET, "output/output", "output", 2), "the files of the manifest are the results"
     assert batch.errors == ObjectRef(BUCKET, "output/errors", "errors", 2)
+
+
+def test_what_many_refused_jobs_have_in_common_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.backend.limits = Limits(object_lines=1, object_bytes=10**6, job_requests=1)
+    assert world.deliver(world.drop(jsonl(*(request(f"r{number}") for number in range(1, 21)))))
+    (batch,) = world.batches()
+    world.planner.plan(batch.batch_id)
+    for job in world.records.jobs(batch.batch_id):
+        world.records.update_job(job, state=JobState.ENDED, refusal=Code.BUDGET_EXCEEDED)
+        world.jobs.collect(batch.batch_id, job.job_id, clock=world.invocation_clock, cursor=None, wait_seconds=0)
+    read: Counter[str] = Counter()
+    get = world.s3.get_object
+
+    def note(*, Key: str, **rest: Any) -> Any:  # noqa: N803 - boto3's name
+        read[Key.rpartition("/")[2]] += 1
+        return get(Key=Key, **rest)
+
+    monkeypatch.setattr(world.s3, "get_object", note)
+    assert assemble(world).done
+    assert {json.loads(line)["error"]["code"] for line in files(world)[1].splitlines()} == {"budget_exceeded"}
+    assert (read["summary.json"], read["undone-1.bitmap"], read["g1.bitmap"]) == (20, 1, 1)
 
 
 def test_an_execution_that_gave_up_assembles_what_is_there() -> None:
