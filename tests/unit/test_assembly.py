@@ -15,6 +15,7 @@ from slacktide.batch import ObjectRef
 from slacktide.codes import CLASSES, Code, CodeClass
 from slacktide.results import MESSAGES
 from slacktide.statuses import JobState
+from slacktide.uploads import Upload
 
 HOSTED = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 FILE = jsonl(*(request(f"r{number}", "words " * number) for number in range(1, 9)), b"nonsense", request("r1"))
@@ -254,6 +255,17 @@ def test_shuffled_results_come_out_in_order(monkeypatch: pytest.MonkeyPatch) -> 
     outcome = world.process(jsonl(*(request(f"r{number}", f"prompt {number}") for number in range(1, 41))))
     assert [line["custom_id"] for line in outcome.output] == [f"r{number}" for number in range(1, 41)]
     assert all(f"prompt {line['line']}" in json.dumps(line["response"]) for line in outcome.output)
+
+
+def test_what_is_written_at_once_is_bounded_however_long_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedding of many texts has megabytes, and a thousand such lines more than a function has memory."""
+    monkeypatch.setattr("slacktide.assembly.WRITE_BYTES", 2_000)
+    world, sizes = World(), list[int]()
+    write = Upload.write
+    monkeypatch.setattr(Upload, "write", lambda upload, lines: (sizes.append(len(lines)), write(upload, lines)))
+    outcome = world.process(jsonl(*(request(f"r{number}", "x" * 1_500) for number in range(1, 31))))
+    assert len(outcome.output) == 30
+    assert max(sizes) < 2_000 + 2_500, "a line is what comes on top"
 
 
 @pytest.mark.parametrize("every", [1, 3, 1_000])

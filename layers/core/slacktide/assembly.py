@@ -34,7 +34,8 @@ from slacktide.steps import Loop
 from slacktide.undone import lines_of_jobs
 from slacktide.uploads import Upload, UploadLostError, UploadState, Written
 
-CHECK_EVERY = 1_000  # lines written at once, and between two looks at the clock
+CHECK_EVERY = 1_000  # lines between two looks at the clock, and written at once
+WRITE_BYTES = 8_000_000  # written at once however few lines that is: one can have 30 MB
 
 
 class _Cursor(msgspec.Struct, frozen=True):
@@ -52,6 +53,12 @@ class _Run:
     errors: Upload
     line: int = 1
     given_up: int = 0
+
+    def write(self, good: list[bytes], bad: list[bytes]) -> None:
+        """Write finished lines to both files; the lists are empty then."""
+        for upload, lines in ((self.output, good), (self.errors, bad)):
+            upload.write(b"\n".join([*lines, b""]))
+            lines.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +187,7 @@ class Assembler:
         while block := list(islice(custom_ids, CHECK_EVERY)):
             good: list[bytes] = []
             bad: list[bytes] = []
+            size = 0
             for line, custom_id in enumerate(block, run.line):
                 result = settlement.line(line)
                 text = give_custom_id(result, custom_id)
@@ -188,8 +196,11 @@ class Assembler:
                 else:
                     bad.append(text)
                     run.given_up += read_code(result) is Code.BATCH_EXPIRED
-            run.output.write(_joined(good))
-            run.errors.write(_joined(bad))
+                size += len(text)
+                if size >= WRITE_BYTES:
+                    run.write(good, bad)
+                    size = 0
+            run.write(good, bad)
             run.line += len(block)
             if run.line <= index.total and is_late():
                 return False
@@ -265,7 +276,3 @@ def _outcome(batch: Batch, given_up: int) -> BatchStatus:
     if batch.is_cancelling:
         return BatchStatus.CANCELLED
     return BatchStatus.EXPIRED if given_up else BatchStatus.COMPLETED
-
-
-def _joined(lines: list[bytes]) -> bytes:
-    return b"\n".join([*lines, b""])
