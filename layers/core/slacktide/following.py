@@ -35,7 +35,7 @@ class Follower:
             self._abandon(batch, unsettled, now)
             unsettled = []
         batch = self._sum_up(batch, jobs)
-        settled = not all(self.executions.is_job_running(job) for job in unsettled)
+        settled = any(True for _ in self.executions.find_dead(unsettled, now))
         if all(is_overdue(batch, job, self.settings, now) for job in unsettled):
             # None is left, or all that is left has been told to stop for long: what others left undone does not wait for that.
             settled |= not unsettled or len(jobs) - len(unsettled) > batch.closed_jobs
