@@ -423,6 +423,21 @@ def throttle(**_: Any) -> Any:
     refuse("ThrottlingException")
 
 
+@pytest.mark.parametrize(("function", "after"), [("plan", 0), ("follow", 300)])
+def test_a_service_that_is_out_for_a_quarter_of_an_hour_fails_no_batch(world: World, function: str, after: int) -> None:
+    world.backend.turns = 20
+    call, started = world.states.functions[function], world.clock() + after
+
+    def fail_for_a_while(event: dict[str, Any]) -> dict[str, Any]:
+        if started <= world.clock() < started + 900:
+            raise RuntimeError("out of service")
+        return call(event)
+
+    world.states.functions[function] = fail_for_a_while
+    assert world.process(FILE).batch.status is BatchStatus.COMPLETED
+    assert world.backend.creations == 1
+
+
 def test_a_hold_that_was_over_while_it_was_told_of_is_no_negative_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     batch_id = queued(world, not_before="1h")
 
