@@ -23,6 +23,8 @@ LOG_DELIVERY = {
     )
 }
 
+OUTAGE_SECONDS = 1_800  # of a service of AWS, or of functions for want of concurrency, that a batch outlives
+
 
 def one_call_seconds() -> float:
     """How long one call of AWS may take, with all its tries and without the back-off between them."""
@@ -42,6 +44,17 @@ def machine_outlives_its_batch(contract: Document) -> Iterator[str]:
     """The machine's own time-out is above the longest window, with a day for the end; sweep hears of it if it comes."""
     if contract["definition"].get("TimeoutSeconds", 0) < settings().window_longest + 86_400:
         yield "the machine ends before the longest batch"
+
+
+def giving_up_is_patient(contract: Document) -> Iterator[str]:
+    """A service that is out for a while fails no batch whose jobs run on. With full jitter half of all waits is waited."""
+    for name, state in tasks(contract):
+        if all(catcher["Next"] != "Give up" for catcher in state.get("Catch", [])):
+            continue
+        retry = state["Retry"][-1]
+        waits = [retry["IntervalSeconds"] * retry["BackoffRate"] ** number for number in range(retry["MaxAttempts"])]
+        if sum(min(wait, retry["MaxDelaySeconds"]) for wait in waits) / 2 < OUTAGE_SECONDS:
+            yield f"{name}: gives its batch up in less than {OUTAGE_SECONDS} s"
 
 
 def role_is_what_is_done(contract: Document) -> Iterator[str]:
@@ -65,4 +78,4 @@ def role_is_what_is_done(contract: Document) -> Iterator[str]:
         yield f"{action} on {resource} is granted and not done"
 
 
-RULES = [time_outs_are_nested, machine_outlives_its_batch, role_is_what_is_done]
+RULES = [time_outs_are_nested, machine_outlives_its_batch, giving_up_is_patient, role_is_what_is_done]

@@ -19,7 +19,7 @@ MACHINE_OF = {
     "start_batch": "batch_state_machine",
     "stop_batch": "batch_state_machine",
     "batch_status": "batch_state_machine",
-    "is_job_running": "job_state_machine",
+    "find_dead": "job_state_machine",
 }
 BEHIND: dict[str, str] = {"lease": "function_timeout"}  # properties of the settings, and the field that they are made of
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from slacktide.backends.protocol import Limits
 from slacktide.batch import ObjectRef
 from slacktide.codes import CLASSES, Code, CodeClass
 from slacktide.results import MESSAGES
+from slacktide.statuses import JobState
+from slacktide.uploads import Upload
 
 HOSTED = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 FILE = jsonl(*(request(f"r{number}", "words " * number) for number in range(1, 9)), b"nonsense", request("r1"))
@@ -173,6 +176,28 @@ def test_what_the_bucket_states_decides_the_outcome() -> None:
     assert batch.errors == ObjectRef(BUCKET, "output/errors", "errors", 2)
 
 
+def test_what_many_refused_jobs_have_in_common_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.backend.limits = Limits(object_lines=1, object_bytes=10**6, job_requests=1)
+    assert world.deliver(world.drop(jsonl(*(request(f"r{number}") for number in range(1, 21)))))
+    (batch,) = world.batches()
+    world.planner.plan(batch.batch_id)
+    for job in world.records.jobs(batch.batch_id):
+        world.records.update_job(job, state=JobState.ENDED, refusal=Code.BUDGET_EXCEEDED)
+        world.jobs.collect(batch.batch_id, job.job_id, clock=world.invocation_clock, cursor=None, wait_seconds=0)
+    read: Counter[str] = Counter()
+    get = world.s3.get_object
+
+    def note(*, Key: str, **rest: Any) -> Any:  # noqa: N803 - boto3's name
+        read[Key.rpartition("/")[2]] += 1
+        return get(Key=Key, **rest)
+
+    monkeypatch.setattr(world.s3, "get_object", note)
+    assert assemble(world).done
+    assert {json.loads(line)["error"]["code"] for line in files(world)[1].splitlines()} == {"budget_exceeded"}
+    assert (read["summary.json"], read["undone-1.bitmap"], read["g1.bitmap"]) == (20, 1, 1)
+
+
 def test_an_execution_that_gave_up_assembles_what_is_there() -> None:
     world = World()
     assert world.deliver(world.drop(FILE))
@@ -230,6 +255,17 @@ def test_shuffled_results_come_out_in_order(monkeypatch: pytest.MonkeyPatch) -> 
     outcome = world.process(jsonl(*(request(f"r{number}", f"prompt {number}") for number in range(1, 41))))
     assert [line["custom_id"] for line in outcome.output] == [f"r{number}" for number in range(1, 41)]
     assert all(f"prompt {line['line']}" in json.dumps(line["response"]) for line in outcome.output)
+
+
+def test_what_is_written_at_once_is_bounded_however_long_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedding of many texts has megabytes, and a thousand such lines more than a function has memory."""
+    monkeypatch.setattr("slacktide.assembly.WRITE_BYTES", 2_000)
+    world, sizes = World(), list[int]()
+    write = Upload.write
+    monkeypatch.setattr(Upload, "write", lambda upload, lines: (sizes.append(len(lines)), write(upload, lines)))
+    outcome = world.process(jsonl(*(request(f"r{number}", "x" * 1_500) for number in range(1, 31))))
+    assert len(outcome.output) == 30
+    assert max(sizes) < 2_000 + 2_500, "a line is what comes on top"
 
 
 @pytest.mark.parametrize("every", [1, 3, 1_000])

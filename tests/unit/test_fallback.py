@@ -182,6 +182,19 @@ class TestCutOff:
         world.run()
         assert world.hosted.live == []
 
+    def test_what_ends_within_the_reserve_keeps_what_it_has_done(self, world: World) -> None:
+        world.hosted.turns, world.hosted.cancels_needed, world.hosted.done_when_stopped = 10**6, 10**6, 4
+        assert world.deliver(world.drop(FILE))
+        (batch,) = world.batches()
+        while world.clock() < batch.deadline - world.settings.assembly_reserve:
+            world.states.step()
+        world.hosted.cancels_needed = 0
+        world.run()
+        outcome = world.outcome()
+        assert outcome.batch.status is BatchStatus.EXPIRED
+        assert rounds(outcome) == {1: 1, 2: 1, 3: 1, 4: 1}
+        assert (world.clock() <= outcome.batch.deadline, world.backend.creations) == (True, 0)
+
     def test_other_lines_do_not_wait_for_one_that_is_not_confirmed(self, world: World) -> None:
         """Of two jobs one ends when told, the other much later: both parts are run by the fallback, each once."""
         world.hosted.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=3)

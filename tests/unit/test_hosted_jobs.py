@@ -215,6 +215,30 @@ class TestSubmit:
         assert [poll(world, batch_id).done for _ in range(4)] == [False, False, False, True]
         assert (world.hosted.live, world.hosted.jobs["up-1"].state) == ([], "cancelled")
 
+    @pytest.mark.parametrize("cause", ["cancelled", "late"])
+    def test_where_no_round_follows_what_it_has_done_does_not_wait_for_the_other(
+        self, world: World, batch_id: str, cause: str
+    ) -> None:
+        world.hosted.creates.append(f"late:{world.settings.settle_window + 1}")
+        submit_whole(world, batch_id)
+        pass_settle_window(world)
+        submit(world, batch_id)
+        world.clock.advance(1)
+        world.hosted.cancels_needed = 10**6
+        world.hosted.jobs["up-2"].turns = 1
+        assert not poll(world, batch_id).done, "its lines could be run again"
+        if cause == "cancelled":
+            world.canceller.cancel(batch_id)
+        else:
+            world.clock.advance_to(world.batches()[0].deadline - world.settings.assembly_reserve)
+        assert poll(world, batch_id).done
+        assert collect(world, batch_id).done
+        assert (job(world, batch_id).state, job(world, batch_id).completed) == (JobState.SETTLED, 5)
+        assert (world.sweep() or {})["stopped"] == 0
+        world.hosted.cancels_needed = 1
+        assert [(world.sweep() or {})["stopped"] for _ in range(3)] == [0, 1, 0]
+        assert (world.hosted.live, job(world, batch_id).state) == ([], JobState.SETTLED)
+
     def test_of_two_the_oldest_is_adopted_and_the_other_stopped(self, world: World, batch_id: str) -> None:
         world.hosted.turns = 10**6
         window = world.settings.settle_window

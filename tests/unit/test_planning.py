@@ -11,19 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.backend import Request, drop, fail, succeed
-from fakes.wire import Killed
+from fakes.wire import Killed, refuse
 from fakes.world import World, jsonl, request
+from slacktide import planning
 from slacktide.backends.protocol import Limits
 from slacktide.batch import Job, Part
 from slacktide.bitmap import Bitmap
 from slacktide.errors import ConflictError
+from slacktide.ids import job_execution_name
 from slacktide.models import parse_models
 from slacktide.planning import MOST_ATTEMPTS
 from slacktide.request_lines import ENVELOPE_BYTES
 from slacktide.splitting import split
 from slacktide.statuses import BatchStatus, JobState
+from slacktide.steps import Plan, StartJob
 from slacktide.timetable import fallback_begins
 from slacktide.undone import lines_of_job
+from statemachine.execution import EVENTS, EVENTS_OF_ITEM, MOST_EVENTS
 
 FILE = jsonl(*(request(f"r{number}") for number in range(1, 6)))
 HOSTED = jsonl(*(request(f"r{number}", model="meta-llama/Llama-3.3-70B-Instruct-Turbo") for number in range(1, 6)))
@@ -344,6 +348,105 @@ def test_a_job_that_settles_while_it_is_planned_leaves_its_lines_to_the_next_rou
 def world_job_running(settled: Any) -> Any:
     """The job as it was read a moment before."""
     return msgspec.structs.replace(settled, state=JobState.ENDED)
+
+
+def test_only_what_does_not_run_is_started(world: World) -> None:
+    """An execution of the batch that begins anew has a history of its own, and no event to spare for jobs that are alive."""
+    world.backend.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=1)
+    world.backend.turns = 10**6
+    batch_id = queued(world)
+    while world.backend.creations < 5:
+        world.states.step()
+    again = world.planner.plan(batch_id)
+    assert (again.has_jobs, again.jobs, again.wait_seconds) == (True, [], 15)
+    dead = world.states.running("job")[2]
+    world.states.stop(dead.name)
+    assert [start.job_id for start in world.planner.plan(batch_id).jobs] == [dead.input["job_id"]]
+
+
+def test_a_plan_starts_a_bounded_number_of_jobs_and_the_next_one_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "MOST_STARTS", 2)
+    world.backend.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=1)
+    plan, started = world.states.functions["plan"], list[int]()
+
+    def count(event: dict[str, Any]) -> dict[str, Any]:
+        answer = plan(event)
+        started.append(len(answer["jobs"]))
+        return answer
+
+    world.states.functions["plan"] = count
+    outcome = world.process(FILE)
+    assert len(outcome.output) == 5
+    assert started[:3] == [2, 2, 1]
+    assert set(world.backend.ledger.values()) == {1}
+
+
+def test_a_plan_fits_into_a_payload_and_its_starts_into_a_history() -> None:
+    batch_id, job_id = "batch_" + "a" * 26, "r1000-j100000"
+    start = StartJob(job_id, MOST_ATTEMPTS, job_execution_name(batch_id, job_id, MOST_ATTEMPTS))
+    plan = Plan(has_jobs=True, jobs=[start] * planning.MOST_STARTS, wait_seconds=360)
+    assert len(msgspec.json.encode(plan)) < 256 * 1024 / 2
+    events_of_a_start = EVENTS["Task"] + EVENTS_OF_ITEM
+    assert planning.MOST_STARTS * events_of_a_start < MOST_EVENTS / 2
+
+
+def test_jobs_that_cannot_be_asked_for_now_count_as_alive(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole account has some ten questions a second: a batch must not fail because many others ask too."""
+    world.backend.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=1)
+    world.backend.turns = 10**6
+    batch_id = queued(world)
+    while world.backend.creations < 5:
+        world.states.step()
+    for execution in world.states.running("job"):
+        world.states.stop(execution.name)
+    describe = world.states.describe_execution
+    monkeypatch.setattr(world.states, "describe_execution", throttle)
+    assert not world.follower.follow(batch_id, 15).settled
+    assert world.planner.plan(batch_id).jobs == []
+    asked: set[str] = set()
+
+    def answer_one(**arguments: Any) -> Any:
+        monkeypatch.setattr(world.states, "describe_execution", throttle)
+        asked.add(arguments["executionArn"])
+        return describe(**arguments)
+
+    for _ in range(5):
+        world.clock.advance(1)
+        monkeypatch.setattr(world.states, "describe_execution", answer_one)
+        assert world.follower.follow(batch_id, 15).settled
+    assert len(asked) == 5, "each comes first once"
+
+
+def throttle(**_: Any) -> Any:
+    refuse("ThrottlingException")
+
+
+@pytest.mark.parametrize(("function", "after"), [("plan", 0), ("follow", 300)])
+def test_a_service_that_is_out_for_a_quarter_of_an_hour_fails_no_batch(world: World, function: str, after: int) -> None:
+    world.backend.turns = 20
+    call, started = world.states.functions[function], world.clock() + after
+
+    def fail_for_a_while(event: dict[str, Any]) -> dict[str, Any]:
+        if started <= world.clock() < started + 900:
+            raise RuntimeError("out of service")
+        return call(event)
+
+    world.states.functions[function] = fail_for_a_while
+    assert world.process(FILE).batch.status is BatchStatus.COMPLETED
+    assert world.backend.creations == 1
+
+
+def test_a_hold_that_was_over_while_it_was_told_of_is_no_negative_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_id = queued(world, not_before="1h")
+
+    def take_long(*_: Any) -> None:
+        world.clock.advance(3_605)
+
+    monkeypatch.setattr(type(world.announcer), "announce", take_long)
+    plan = world.planner.plan(batch_id)
+    assert (plan.is_held, plan.wait_seconds) == (True, 0)
 
 
 def test_a_job_whose_executions_keep_dying_is_given_up(world: World) -> None:

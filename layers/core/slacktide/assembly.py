@@ -1,6 +1,6 @@
 """Assemble: every input line ends in exactly one of output and error file, in input order; the manifest commits them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -31,10 +31,11 @@ from slacktide.results import (
 from slacktide.settings import Settings
 from slacktide.statuses import BatchStatus, JobState
 from slacktide.steps import Loop
-from slacktide.undone import lines_of_job
+from slacktide.undone import lines_of_jobs
 from slacktide.uploads import Upload, UploadLostError, UploadState, Written
 
-CHECK_EVERY = 1_000  # lines written at once, and between two looks at the clock
+CHECK_EVERY = 1_000  # lines between two looks at the clock, and written at once
+WRITE_BYTES = 8_000_000  # written at once however few lines that is: one can have 30 MB
 
 
 class _Cursor(msgspec.Struct, frozen=True):
@@ -53,6 +54,12 @@ class _Run:
     line: int = 1
     given_up: int = 0
 
+    def write(self, good: list[bytes], bad: list[bytes]) -> None:
+        """Write finished lines to both files; the lists are empty then."""
+        for upload, lines in ((self.output, good), (self.errors, bad)):
+            upload.write(b"\n".join([*lines, b""]))
+            lines.clear()
+
 
 @dataclass(frozen=True, slots=True)
 class _Settlement:
@@ -61,7 +68,7 @@ class _Settlement:
     batch: Batch
     faults: Merge[Fault]
     collected: Merge[bytes]  # in the order of rounds
-    refused: list[tuple[Code, Bitmap]]  # lines that were not submitted, and why
+    refused: dict[Code, Bitmap]  # lines that were not submitted, by why
 
     def line(self, line: int) -> bytes:
         """The result of a line, without its custom_id; lines must rise from call to call."""
@@ -80,7 +87,7 @@ class _Settlement:
 
     def _refused(self, line: int) -> bytes | None:
         """What a line ends with that was not to be submitted."""
-        code = next((code for code, lines in self.refused if line in lines), None)
+        code = next((code for code, lines in self.refused.items() if line in lines), None)
         return None if code is None else self._error(line, code)
 
     def _last(self, results: list[bytes]) -> bytes | None:
@@ -114,14 +121,16 @@ class Assembler:
             return Loop(done=True)
         index = self._index(batch)
         jobs = [job for job in self.records.counted_jobs(batch) if job.state is JobState.SETTLED]
+        summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in jobs}
         run = self._resume(batch, cursor)
         try:
-            if not self._write_lines(batch, index, jobs, run, is_late):
+            settlement = self._settlement(batch, index, jobs, summaries, run.line)
+            if not self._write_lines(settlement, index, run, is_late):
                 return Loop(done=False, cursor=_save(run))
             output, errors = run.output.complete(), run.errors.complete()
         except UploadLostError:
             return Loop(done=False)  # from the start
-        self._commit(batch, jobs, run, output, errors)
+        self._commit(batch, summaries, run, output, errors)
         return Loop(done=True)
 
     def _begin(self, batch_id: str, *, gave_up: bool) -> Batch:
@@ -171,14 +180,14 @@ class Assembler:
         )
         return _Run(output, errors, cursor.line, cursor.given_up) if cursor else _Run(output, errors)
 
-    def _write_lines(self, batch: Batch, index: LineIndex, jobs: list[Job], run: _Run, is_late: Callable[[], bool]) -> bool:
+    def _write_lines(self, settlement: _Settlement, index: LineIndex, run: _Run, is_late: Callable[[], bool]) -> bool:
         """Write every line from `run.line` on to its file; False when it became late before the last."""
-        settlement = self._settlement(batch, index, jobs, run.line)
         first = next((part.first for part in index.custom_ids if part.last >= run.line), run.line)
         custom_ids = islice(read_parts(self.bucket, index.custom_ids, run.line), run.line - first, None)
         while block := list(islice(custom_ids, CHECK_EVERY)):
             good: list[bytes] = []
             bad: list[bytes] = []
+            size = 0
             for line, custom_id in enumerate(block, run.line):
                 result = settlement.line(line)
                 text = give_custom_id(result, custom_id)
@@ -187,27 +196,33 @@ class Assembler:
                 else:
                     bad.append(text)
                     run.given_up += read_code(result) is Code.BATCH_EXPIRED
-            run.output.write(_joined(good))
-            run.errors.write(_joined(bad))
+                size += len(text)
+                if size >= WRITE_BYTES:
+                    run.write(good, bad)
+                    size = 0
+            run.write(good, bad)
             run.line += len(block)
             if run.line <= index.total and is_late():
                 return False
         return True
 
-    def _settlement(self, batch: Batch, index: LineIndex, jobs: list[Job], start: int) -> _Settlement:
+    def _settlement(
+        self, batch: Batch, index: LineIndex, jobs: list[Job], summaries: Mapping[str, Summary], start: int
+    ) -> _Settlement:
         faults = [Sequence(parts, read_fault) for parts in (index.faults, index.late_faults)]
         collected = [
-            Sequence(self.bucket.read_json(job.keys.summary, Summary).parts, _reader(batch, job))
-            for job in sorted(jobs, key=lambda job: job.round)
+            Sequence(summaries[job.job_id].parts, _reader(batch, job)) for job in sorted(jobs, key=lambda job: job.round)
         ]
-        refused = [(job.refusal, lines_of_job(self.bucket, batch, job)) for job in jobs if job.refusal]
+        codes = sorted({job.refusal for job in jobs if job.refusal})
+        refused = {code: lines_of_jobs(self.bucket, batch, [job for job in jobs if job.refusal is code]) for code in codes}
         return _Settlement(batch, Merge(self.bucket, faults, start), Merge(self.bucket, collected, start), refused)
 
-    def _commit(self, batch: Batch, jobs: list[Job], run: _Run, output: Written, errors: Written) -> None:
+    def _commit(self, batch: Batch, summaries: Mapping[str, Summary], run: _Run, output: Written, errors: Written) -> None:
         outcome = _outcome(batch, run.given_up)
         batch = msgspec.structs.replace(batch, total=output.lines + errors.lines, completed=output.lines, failed=errors.lines)
         now = self.now()
-        self.bucket.write_json(batch.results.receipt, self._receipt(batch, outcome, jobs))
+        jobs = self.records.counted_jobs(batch)
+        self.bucket.write_json(batch.results.receipt, build_receipt(batch, outcome, jobs, summaries))
         manifest = {
             "version": "1",
             "batch_id": batch.batch_id,
@@ -239,10 +254,6 @@ class Assembler:
     def _ref(self, written: Written) -> ObjectRef:
         return ObjectRef(self.bucket.name, written.key, written.version_id or "", written.bytes)
 
-    def _receipt(self, batch: Batch, outcome: BatchStatus, settled: list[Job]) -> dict[str, object]:
-        summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in settled}
-        return build_receipt(batch, outcome, self.records.counted_jobs(batch), summaries)
-
 
 def _reader(batch: Batch, job: Job) -> Callable[[bytes], tuple[int, bytes]]:
     return result_reader(batch.batch_id, job.round, job.backend if batch.options.show_backend else None)
@@ -265,7 +276,3 @@ def _outcome(batch: Batch, given_up: int) -> BatchStatus:
     if batch.is_cancelling:
         return BatchStatus.CANCELLED
     return BatchStatus.EXPIRED if given_up else BatchStatus.COMPLETED
-
-
-def _joined(lines: list[bytes]) -> bytes:
-    return b"\n".join([*lines, b""])

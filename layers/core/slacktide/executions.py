@@ -1,5 +1,6 @@
 """The executions of the two state machines."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from botocore.exceptions import ClientError
 from slacktide.batch import Job
 from slacktide.bucket import error_code
 from slacktide.ids import batch_execution_name, job_execution_name
+
+ALIVE = frozenset({"RUNNING", "PENDING_REDRIVE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,23 @@ class Executions:
         """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED; None when there is no such execution."""
         return self._status(self.batch_machine, batch_execution_name(batch_id, attempt))
 
-    def is_job_running(self, job: Job) -> bool:
-        """Whether the execution of a job's newest attempt is alive."""
-        name = job_execution_name(job.batch_id, job.job_id, job.attempt)
-        return self._status(self.job_machine, name) in {"RUNNING", "PENDING_REDRIVE"}
+    def find_dead(self, jobs: Sequence[Job], now: int) -> Iterator[Job]:
+        """The jobs whose newest attempts have no execution alive.
+
+        All batches of an account share some 10 questions a second (Step Functions quotas, DescribeExecution). When no more are
+        taken, the rest counts as alive, since whoever asks comes again; each second another job is the first.
+        """
+        first = now % max(1, len(jobs))
+        for job in (*jobs[first:], *jobs[:first]):
+            name = job_execution_name(job.batch_id, job.job_id, job.attempt)
+            try:
+                status = self._status(self.job_machine, name)
+            except ClientError as error:
+                if error_code(error) != "ThrottlingException":
+                    raise
+                return
+            if status not in ALIVE:
+                yield job
 
     def _status(self, machine: str, name: str) -> str | None:
         try:

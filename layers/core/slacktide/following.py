@@ -10,7 +10,7 @@ from slacktide.records import Records
 from slacktide.settings import Settings
 from slacktide.statuses import JobState
 from slacktide.steps import Progress, grow
-from slacktide.timetable import collecting_ends, fallback_begins, is_overdue, patience_ends, reserve_begins
+from slacktide.timetable import collecting_ends, fallback_begins, is_overdue, patience_ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,12 @@ class Follower:
         jobs = self.records.counted_jobs(batch)
         for job in jobs:
             self.announcer.announce_job(batch, job)
-        unsettled = self._abandon(batch, [job for job in jobs if not job.state.is_closed], now)
+        unsettled = [job for job in jobs if not job.state.is_closed]
+        if now >= collecting_ends(batch, self.settings):
+            self._abandon(batch, unsettled, now)
+            unsettled = []
         batch = self._sum_up(batch, jobs)
-        settled = not all(self.executions.is_job_running(job) for job in unsettled)
+        settled = any(True for _ in self.executions.find_dead(unsettled, now))
         if all(is_overdue(batch, job, self.settings, now) for job in unsettled):
             # None is left, or all that is left has been told to stop for long: what others left undone does not wait for that.
             settled |= not unsettled or len(jobs) - len(unsettled) > batch.closed_jobs
@@ -43,26 +46,19 @@ class Follower:
             ends=[
                 fallback_begins(batch, self.settings),
                 patience_ends(batch, self.settings),
-                reserve_begins(batch, self.settings),
                 collecting_ends(batch, self.settings),
             ],
             now=now,
         )
         return Progress(settled=settled, wait_seconds=wait)
 
-    def _abandon(self, batch: Batch, jobs: list[Job], now: int) -> list[Job]:
-        """Give up what did not end in time; answers the rest. What has ended may be collected for half of the reserve."""
-        rest: list[Job] = []
+    def _abandon(self, batch: Batch, jobs: list[Job], now: int) -> None:
+        """Give up what was not settled in time; half of the reserve is for ends that come late, and to collect them."""
         for job in jobs:
-            if now >= collecting_ends(batch, self.settings):
-                reason = "It had not ended, or its results could not be had, when the last time to collect them was over."
-                self.records.abandon_job(job, now, batch.deadline, reason)
-            elif job.fallback and job.state is not JobState.ENDED and now >= reserve_begins(batch, self.settings):
+            reason = "It had not ended, or its results could not be had, when the last time to collect them was over."
+            if job.fallback and job.state is not JobState.ENDED:
                 reason = f"It was not confirmed in time that it had ended, so {job.fallback} did not run its lines."
-                self.records.abandon_job(job, now, batch.deadline, reason)
-            else:
-                rest.append(job)
-        return rest
+            self.records.abandon_job(job, now, batch.deadline, reason)
 
     def _sum_up(self, batch: Batch, jobs: list[Job]) -> Batch:
         """Counts so far: what settled jobs finished, and what running ones report."""

@@ -26,9 +26,11 @@ from slacktide.slots import Slots
 from slacktide.splitting import split
 from slacktide.statuses import BatchStatus
 from slacktide.steps import Plan, StartJob, grow
-from slacktide.timetable import fallback_begins, is_overdue, reserve_begins
+from slacktide.timetable import fallback_begins, is_last_round, is_overdue, reserve_begins
 from slacktide.undone import tried_lines, undone_lines
 
+# A plan may have 256 KiB and an execution 25,000 events, of which a start takes 7; what is more is started by the next plan.
+MOST_STARTS = 1_000
 MOST_ATTEMPTS = 12  # executions of one job that may die before its lines are given up
 
 
@@ -62,18 +64,19 @@ class Planner:
             return Plan(has_jobs=False, jobs=[], wait_seconds=0)
         if self._is_held(batch):
             self.announcer.announce(batch)
-            return Plan(has_jobs=False, jobs=[], wait_seconds=batch.begins_at - self.now(), is_held=True)
+            wait = max(0, batch.begins_at - self.now())  # that may have taken until then
+            return Plan(has_jobs=False, jobs=[], wait_seconds=wait, is_held=True)
         if (place := self._place_in_queue(batch)) is not None:
             return self._hold_back(batch, place)
-        attached = [self._attach(job) for job in self.records.counted_jobs(batch) if not job.state.is_closed]
-        live = [job for job in attached if not job.state.is_closed]
+        live, starts = self._revive([job for job in self.records.counted_jobs(batch) if not job.state.is_closed])
         if all(is_overdue(batch, job, self.settings, self.now()) for job in live):
             # Jobs are read again: one that settled in between has left lines for the next round.
-            batch, live = self._add_round(batch, live)
+            batch, planned = self._add_round(batch, live)
+            live, starts = live + planned, starts + planned
         if live and batch.status is BatchStatus.QUEUED:
             batch = self.records.change_status(batch_id, BatchStatus.IN_PROGRESS, self.now())
         self.announcer.announce(batch)
-        return self._start(batch, live)
+        return self._start(batch, starts[:MOST_STARTS]) if live else Plan(has_jobs=False, jobs=[], wait_seconds=0)
 
     def _is_held(self, batch: Batch) -> bool:
         is_waiting = batch.status is BatchStatus.QUEUED and not batch.refused
@@ -106,18 +109,24 @@ class Planner:
         return Plan(has_jobs=False, jobs=[], wait_seconds=wait, is_held=True)
 
     def _add_round(self, batch: Batch, live: list[Job]) -> tuple[Batch, list[Job]]:
-        """Plan the lines that are free; `live` jobs are past the cut-off and keep theirs."""
+        """Plan the lines that are free; `live` jobs are past the cut-off and keep theirs. Answers the new jobs."""
         jobs = self.records.counted_jobs(batch)
         planned = self._next_round(batch, jobs)
         closed = sum(job.state.is_closed for job in jobs)
         if live and closed != batch.closed_jobs:
             batch = self.records.update_batch(batch.batch_id, closed_jobs=closed)
-        return batch, live + planned
+        return batch, planned
+
+    def _revive(self, jobs: list[Job]) -> tuple[list[Job], list[Job]]:
+        """The jobs that are still open, and those of them that are to be started: their executions died, or never began."""
+        dead = {job.job_id for job in self.executions.find_dead(jobs, self.now())}
+        taken = [job for job in jobs if job.job_id in dead][:MOST_STARTS]
+        attached = {job.job_id: self._attach(job) for job in taken}
+        live = [job for job in (attached.get(job.job_id, job) for job in jobs) if not job.state.is_closed]
+        return live, [job for job in live if job.job_id in attached]
 
     def _attach(self, job: Job) -> Job:
-        """Give a job whose execution died a new one, under the same job id; one whose execution lives stays with it."""
-        if self.executions.is_job_running(job):
-            return job
+        """Give a job whose execution died a new one, under the same job id."""
         if job.attempt >= MOST_ATTEMPTS:
             deadline = self.records.get_batch(job.batch_id).deadline
             return self.records.abandon_job(job, self.now(), deadline, "Its executions died too often.")
@@ -127,8 +136,8 @@ class Planner:
             return self.records.get_job(job.batch_id, job.job_id)
 
     def _next_round(self, batch: Batch, jobs: list[Job]) -> list[Job]:
-        is_late = self.now() >= reserve_begins(batch, self.settings)
-        if batch.refused or batch.is_cancelling or is_late or batch.round >= self._most_rounds(batch):
+        is_last = is_last_round(batch, self.settings, self.now())
+        if batch.refused or is_last or batch.round >= self._most_rounds(batch):
             return []
         index = self.bucket.read_json(batch.keys.index, LineIndex)
         undone = undone_lines(self.bucket, batch, jobs)
@@ -206,7 +215,7 @@ class Planner:
     def _start(self, batch: Batch, jobs: list[Job]) -> Plan:
         starts = [StartJob(job.job_id, job.attempt, job_execution_name(job.batch_id, job.job_id, job.attempt)) for job in jobs]
         wait = 0
-        for _ in range(max((job.attempt for job in jobs), default=0)):  # jobs that keep dying are started ever more slowly
+        for _ in range(max((job.attempt for job in jobs), default=1)):  # jobs that keep dying are started ever more slowly
             wait = grow(
                 wait,
                 first=self.settings.wait_first,
@@ -214,4 +223,4 @@ class Planner:
                 ends=[batch.deadline],
                 now=self.now(),
             )
-        return Plan(has_jobs=bool(jobs), jobs=starts, wait_seconds=wait)
+        return Plan(has_jobs=True, jobs=starts, wait_seconds=wait)

@@ -9,11 +9,11 @@ from boto3.dynamodb.conditions import Attr
 from slacktide.backends.protocol import Backend, Displaced, Ended, Missing, Running
 from slacktide.batch import Batch, Job, Waiting
 from slacktide.reconciliation import Reconciler, noted, work_of
-from slacktide.records import Records
+from slacktide.records import Records, left_to_sweep
 from slacktide.settings import Settings
 from slacktide.statuses import JobNotice, JobState
 from slacktide.steps import Poll
-from slacktide.timetable import is_over, next_wait
+from slacktide.timetable import is_last_round, is_over, next_wait
 
 LOST = "The backend does not know the job any more."
 
@@ -94,14 +94,19 @@ class Poller:
         return Poll(done=False, resubmit=False, wait_seconds=wait, progress=job.progress)
 
     def _end(self, batch: Batch, job: Job, now: int, wait_seconds: int, *, reason: str | None, is_lost: bool = False) -> Poll:
-        """The job has ended; its lines are free only when no other upstream job has them either."""
+        """The job has ended; its lines are free only when no other upstream job has them either.
+
+        Where no round follows nobody runs them again: what it has done is kept, and sweep goes on stopping the others.
+        """
+        left: dict[str, Any] = {}
         if job.is_watched:
             job, is_alone = self._reconciler.stop_others(job, now)
-            if not is_alone:
+            if not is_alone and not is_last_round(batch, self.settings, now):
                 wait = next_wait(batch, job, self.settings, now, wait_seconds)
                 return Poll(done=False, resubmit=False, wait_seconds=wait, progress=job.progress)
+            left = {} if is_alone else left_to_sweep(batch.deadline)
         told = reason or (job.reason if job.notices else None)
-        self.records.update_job(job, state=JobState.ENDED, ended_at=now, reason=told, is_lost=is_lost)
+        self.records.update_job(job, state=JobState.ENDED, ended_at=now, reason=told, is_lost=is_lost, **left)
         return Poll(done=True, resubmit=False, wait_seconds=0, progress=job.progress)
 
     def _again(self, batch: Batch, job: Job, now: int, wait_seconds: int) -> Poll:

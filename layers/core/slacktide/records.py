@@ -234,7 +234,7 @@ class Records:
         while not job.state.is_closed:
             fields: dict[str, Any] = {"state": JobState.ABANDONED, "settled_at": now, "reason": reason}
             if job.submission:
-                fields |= {"gsi2pk": ABANDONED, "gsi2sk": _CREATED % deadline}
+                fields |= left_to_sweep(deadline)
             try:
                 return self.update_job(job, when=Attr("submission").eq(job.submission), **fields)
             except ConflictError:  # it was submitted, or settled, since it was read
@@ -242,7 +242,7 @@ class Records:
         return job
 
     def abandoned_jobs(self) -> Iterator[Job]:
-        """Jobs that were given up and are not known to have ended upstream."""
+        """Jobs of which something may still run upstream, though nothing waits for it."""
         for item in query(self.table, "gsi2", Key("gsi2pk").eq(ABANDONED)):
             yield self.get_job(item["pk"], item["job_id"])
 
@@ -255,9 +255,14 @@ class Records:
             return  # another invocation has announced as much
 
     def confirm_cancelled(self, job: Job) -> None:
-        """Note that an abandoned job has ended upstream: nothing more is to be done about it."""
+        """Note that all of a job that was left to sweep has ended upstream: nothing more is to be done about it."""
         key = _job_key(job.batch_id, job.job_id)
         update(self.table, key, Job, Attr("pk").exists(), {"cancel_confirmed": True}, remove=("gsi2pk", "gsi2sk"))
+
+
+def left_to_sweep(deadline: int) -> dict[str, str]:
+    """The fields by which sweep finds a job of which something may still run upstream."""
+    return {"gsi2pk": ABANDONED, "gsi2sk": _CREATED % deadline}
 
 
 def batch_item(batch: Batch) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from slacktide.bucket import Bucket
 from slacktide.codes import Code
 from slacktide.creation import Creator
 from slacktide.errors import ConflictError
-from slacktide.executions import Executions
+from slacktide.executions import ALIVE, Executions
 from slacktide.files import File, Files
 from slacktide.keys import upload
 from slacktide.notifications import Announcer, NotAnnouncedError
@@ -98,7 +98,7 @@ class Sweeper:
         if batch.status.is_final:
             return False
         status = self.executions.batch_status(batch.batch_id, batch.attempt)
-        if status in {"RUNNING", "PENDING_REDRIVE"}:
+        if status in ALIVE:
             if batch.is_cancelling and self.now() < batch.begins_at:
                 self.executions.stop_batch(
                     batch.batch_id, batch.attempt

@@ -34,6 +34,11 @@ def is_over(batch: Batch, job: Job, settings: Settings, now: int) -> bool:
     return batch.is_cancelling or now >= must_end_by(batch, job, settings)
 
 
+def is_last_round(batch: Batch, settings: Settings, now: int) -> bool:
+    """Whether no further round is planned, whatever is still undone."""
+    return batch.is_cancelling or now >= reserve_begins(batch, settings)
+
+
 def is_overdue(batch: Batch, job: Job, settings: Settings, now: int) -> bool:
     """Whether a job that gives way has had a settle window since the cut-off to end: the other lines go on without it."""
     return job.fallback is not None and now >= patience_ends(batch, settings)

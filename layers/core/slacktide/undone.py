@@ -1,5 +1,7 @@
 """Which lines of a batch are still to be run, and which of them a job has."""
 
+from collections.abc import Iterable
+
 from slacktide.batch import Batch, Job
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
@@ -12,9 +14,8 @@ def undone_lines(bucket: Bucket, batch: Batch, jobs: list[Job]) -> Bitmap:
     for job in jobs:
         if job.state is JobState.SETTLED:
             undone -= Bitmap(batch.total, bucket.read(job.keys.settled))
-        else:  # abandoned, or past its cut-off and not confirmed to have ended
-            undone -= lines_of_job(bucket, batch, job)
-    return undone
+    # The others are abandoned, or past their cut-off and not confirmed to have ended.
+    return undone - lines_of_jobs(bucket, batch, [job for job in jobs if job.state is not JobState.SETTLED])
 
 
 def tried_lines(bucket: Bucket, batch: Batch, group: str, jobs: list[Job], undone: Bitmap) -> list[tuple[int, Bitmap]]:
@@ -37,6 +38,17 @@ def tried_lines(bucket: Bucket, batch: Batch, group: str, jobs: list[Job], undon
 
 def lines_of_job(bucket: Bucket, batch: Batch, job: Job) -> Bitmap:
     """The lines that were given to a job."""
-    members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
-    undone = Bitmap(batch.total, bucket.read(batch.keys.undone(job.round, job.plan)))
-    return (members & undone).between(job.first, job.last)
+    return lines_of_jobs(bucket, batch, [job])
+
+
+def lines_of_jobs(bucket: Bucket, batch: Batch, jobs: Iterable[Job]) -> Bitmap:
+    """The lines that were given to any of these jobs; what jobs of one round have in common is read once."""
+    lines = Bitmap(batch.total)
+    planned: dict[tuple[str, int, int], Bitmap] = {}
+    for job in jobs:
+        place = job.group, job.round, job.plan
+        if place not in planned:
+            members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
+            planned[place] = members & Bitmap(batch.total, bucket.read(batch.keys.undone(job.round, job.plan)))
+        lines |= planned[place].between(job.first, job.last)
+    return lines
