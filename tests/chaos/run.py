@@ -114,6 +114,7 @@ class Run:
             "parts.PART_LINES": 30,
             "uploads.PART_BYTES": 5_000,
             "dead_letters.SENDERS": 1,
+            "planning.MOST_REVIVED": 10,
             "backends.fetching.OBJECT_LINES": 20,
         }
         for name, size in sizes.items():

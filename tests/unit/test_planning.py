@@ -368,6 +368,7 @@ def test_a_plan_starts_a_bounded_number_of_jobs_and_the_next_one_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "MOST_STARTS", 2)
+    monkeypatch.setattr(planning, "MOST_REVIVED", 1)
     world.backend.limits = Limits(object_lines=2, object_bytes=10**6, job_requests=1)
     plan, started = world.states.functions["plan"], list[int]()
 
@@ -379,7 +380,7 @@ def test_a_plan_starts_a_bounded_number_of_jobs_and_the_next_one_the_others(
     world.states.functions["plan"] = count
     outcome = world.process(FILE)
     assert len(outcome.output) == 5
-    assert started[:3] == [2, 2, 1]
+    assert started[:4] == [2, 1, 1, 1]
     assert set(world.backend.ledger.values()) == {1}
 
 

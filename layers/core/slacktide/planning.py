@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 from operator import or_
 
 from boto3.dynamodb.conditions import Attr
@@ -31,6 +32,7 @@ from slacktide.undone import tried_lines, undone_lines
 
 # A plan may have 256 KiB and an execution 25,000 events, of which a start takes 7; what is more is started by the next plan.
 MOST_STARTS = 1_000
+MOST_REVIVED = 250  # in one go: each takes a question about its execution, of which all batches share some 10 a second
 MOST_ATTEMPTS = 12  # executions of one job that may die before its lines are given up
 
 
@@ -119,9 +121,8 @@ class Planner:
 
     def _revive(self, jobs: list[Job]) -> tuple[list[Job], list[Job]]:
         """The jobs that are still open, and those of them that are to be started: their executions died, or never began."""
-        dead = {job.job_id for job in self.executions.find_dead(jobs, self.now())}
-        taken = [job for job in jobs if job.job_id in dead][:MOST_STARTS]
-        attached = {job.job_id: self._attach(job) for job in taken}
+        dead = islice(self.executions.find_dead(jobs, self.now()), MOST_REVIVED)
+        attached = {job.job_id: self._attach(job) for job in dead}
         live = [job for job in (attached.get(job.job_id, job) for job in jobs) if not job.state.is_closed]
         return live, [job for job in live if job.job_id in attached]
 
