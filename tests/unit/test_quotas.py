@@ -41,8 +41,8 @@ COST = 13_700  # of its answer, if it is `expensive`
 DAY = 86_400
 
 
-def lines(count: int, model: str = MODEL, **body: Any) -> bytes:
-    return jsonl(*(request(f"r{number}", model=model, **body) for number in range(count)))
+def lines(count: int, model: str = MODEL, prompt: str = "hello", **body: Any) -> bytes:
+    return jsonl(*(request(f"r{number}", prompt, model=model, **body) for number in range(count)))
 
 
 def hosted(pool: Pool | None = None, limits: OwnerLimits | None = None) -> World:
@@ -312,6 +312,27 @@ class TestBudgets:
         assert "at least 0.0022" in outcome.manifest["error"]["message"]
         assert {*outcome.codes.values()} == {"batch_failed"}
         assert not world.hosted.calls
+
+    @pytest.mark.parametrize(("budget", "status"), [("0.003999", "failed"), ("0.004", "completed")])
+    def test_the_least_that_long_prompts_cost_is_known(self, budget: str, status: str) -> None:
+        """410 letters are 10 tokens at the least, and each answer is one: 20 * (10 * 10 + 100) millionths of a dollar."""
+        world = hosted()
+        outcome = world.process(lines(20, prompt="x" * 410), max_cost_usd=budget, route="together")
+        assert outcome.batch.status == status
+        if status == "failed":
+            told = "at least 0.004, for as many tokens as there must be: 200 of their prompts and 20 of their answers."
+            assert told in outcome.manifest["error"]["message"]
+
+    def test_what_is_not_looked_at_counts_as_one_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("slacktide.budgets.MOST_READ", 1_100)  # two requests
+        outcome = hosted().process(lines(20, prompt="x" * 410), max_cost_usd="0.000001", route="together")
+        assert "38 of their prompts" in outcome.manifest["error"]["message"]
+
+    def test_lines_that_will_not_run_cost_nothing(self) -> None:
+        repeated = jsonl(*(request("same", "x" * 410, model=MODEL) for _ in range(20)))
+        outcome = hosted().process(repeated, max_cost_usd="0.0002", route="together")
+        assert outcome.batch.failure is None, "one of them runs: 0.0002 USD"
+        assert {*outcome.codes.values()} == {"duplicate_custom_id", "budget_exceeded"}
 
     def test_what_may_cost_too_much_is_not_submitted(self) -> None:
         world = hosted()
