@@ -12,6 +12,7 @@ from slacktide_local.cloud import LocalCloud
 from slacktide_local.hosted import Hosted
 
 HOSTED_MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+POOL = 100_000  # enqueued tokens of each model: a test can fill it, and the others have room
 PARAMETERS = {
     # A validator that was killed is followed by another after 21 s, not after 16 minutes.
     "ValidateTimeoutSeconds": "5",
@@ -20,6 +21,7 @@ PARAMETERS = {
     "TransformModels": f"HuggingFaceTB/SmolLM2-135M-Instruct,{HOSTED_MODEL}",
     "TransformInstanceType": "ml.g6e.12xlarge",  # one that the hosted model fits
     "SettleWindowSeconds": "4",
+    "TogetherEnqueuedTokens": str(POOL),
 }
 
 

@@ -1,15 +1,20 @@
 """The bound of a request's tokens: never too low, and close where it can be."""
 
 import json
+import re
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from splintr import Tokenizer
 
 from slacktide.bodies import CHAT, COMPLETIONS, EMBEDDINGS
 from slacktide.models import Model, Upstreams, shipped_models
-from slacktide.prompts import read_prompt
+from slacktide.models import Tokenizer as Counted
+from slacktide.prompts import least_tokens, read_prompt
 from slacktide.tokens import LARGEST_WINDOW, OVERHEAD, TokenBound, bound_lines, bound_of
 from slacktide_cli.vocabularies import find_vocabulary
 
@@ -100,7 +105,12 @@ class TestPrompt:
 COUNTED = [model for model in shipped_models().rows if model.tokenizer is not None]
 # One of each vocabulary; the one with the most tokens around its messages.
 VOCABULARIES = list({model.tokenizer.vocabulary: model for model in COUNTED if model.tokenizer}.values())
-TEXTS = some.text(max_size=60) | some.text('\u0958\ufdfa\u1e9b\u0323\U0001d160 文\n"<&', max_size=60)
+LONGEST = [".translatesAutoresizingMaskIntoConstraints", "M" * 64, "ExecutionContext"]  # tokens with the most letters
+TEXTS = (
+    some.sampled_from(LONGEST).map(lambda text: 5 * text)
+    | some.text(max_size=60)
+    | some.text('\u0958\ufdfa\u1e9b\u0323\U0001d160 文\n"<&', max_size=60)
+)
 
 
 def write_chat(texts: list[str], roles: list[str], tool: str | None) -> tuple[str, dict[str, Any]]:
@@ -128,7 +138,48 @@ def test_no_tokenizer_makes_more_of_a_request(asked: tuple[str, dict[str, Any]],
         vocabulary = find_vocabulary(model)
         assert vocabulary is not None
         assert model.tokenizer is not None
-        assert vocabulary.count(prompt.texts) + prompt.around(model.tokenizer) <= bound_of(text, endpoint, model).prompt
+        counted = vocabulary.count(prompt.texts) + prompt.around(model.tokenizer)
+        assert least_tokens(json.loads(text), endpoint, model) <= counted <= bound_of(text, endpoint, model).prompt
+
+
+class TestLeast:
+    @pytest.mark.parametrize("model", VOCABULARIES, ids=lambda model: model.tokenizer.vocabulary)
+    def test_the_table_knows_the_most_letters_of_a_token(self, model: Model) -> None:
+        assert model.tokenizer is not None
+        tokenizer = Tokenizer.from_pretrained(model.tokenizer.vocabulary)
+        letters = re.compile(rb"[0-9A-Za-z]")
+        tokens = [text.encode() for text in tokenizer.special_tokens()]
+        for number in range(tokenizer.vocab_size):
+            with suppress(ValueError):  # some numbers are of no token
+                tokens.append(tokenizer.decode_token_bytes(number))
+        assert len(tokens) > 32_000
+        assert max(len(letters.findall(text)) for text in tokens) == model.tokenizer.letters
+
+    @pytest.mark.parametrize(
+        ("endpoint", "asked", "least"),
+        [
+            (CHAT, chat("x" * 41), 1),
+            (CHAT, chat("x" * 42), 2),
+            (CHAT, chat(" .\n-文" * 1_000), 1),
+            (CHAT, chat("e\u0301" * 1_000), 1),  # one letter each, of Latin-1, in the form that tokenizers want
+            (CHAT, chat([{"type": "text", "text": "x" * 50}, {"type": "text", "text": "9" * 50}]), 3),
+            (CHAT, chat([{"type": "image_url", "image_url": {"url": "x" * 500}}]), 1),
+            (CHAT, {"messages": [{"role": "system", "content": "x" * 50}, {"role": "assistant", "content": "x" * 500}]}, 2),
+            (CHAT, chat("x" * 10**6), WINDOW),
+            (COMPLETIONS, {"prompt": ["x" * 60, "x" * 60]}, 3),
+            (COMPLETIONS, {"prompt": [1, 2, 3]}, 1),
+            (EMBEDDINGS, {"input": "x" * 60}, 2),
+        ],
+    )
+    def test_a_text_has_so_many_tokens_at_the_least(self, endpoint: str, asked: dict[str, Any], least: int) -> None:
+        known = msgspec.structs.replace(MODEL, tokenizer=Counted("llama3", letters=41))
+        assert least_tokens(asked, endpoint, known) == least
+        for unknown in (
+            MODEL,
+            msgspec.structs.replace(known, context=None),
+            msgspec.structs.replace(known, tokenizer=Counted("x")),
+        ):
+            assert least_tokens(asked, endpoint, unknown) == 1
 
 
 def test_the_overhead_covers_what_each_template_puts_around_all_messages() -> None:

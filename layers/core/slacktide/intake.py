@@ -166,7 +166,7 @@ class Intake:
             return _empty_index(), routes
         index = Validation(self.bucket, routes, batch, media_urls=self.settings.allow_media_urls).run(file.blocks)
         failure = file.failure or refuse_lines(index.total, index.invalid, batch.options)
-        return index, failure or refuse_budget(batch, index.groups, routes, self.quotas)
+        return index, failure or refuse_budget(self.bucket, batch, index, routes, self.quotas)
 
     def _routes(self, batch: Batch) -> Routes | Failure:
         try:

@@ -25,7 +25,10 @@ Name = Annotated[str, Meta(min_length=1)]
 # What the command line's manual says of the fields with these names.
 _SPEEDS = "tokens a second, in and out, of one instance, by instance type"
 _WEIGHTS = "what a GPU has to hold of it: `cache_bytes` for each token; `heads` of attention, which GPUs share; null is unknown"
-_TOKENIZER = "how its prompts are counted: `request`, `message` and `system` are tokens of the chat template"
+_TOKENIZER = (
+    "how its prompts are counted: `request`, `message` and `system` are tokens of the chat template; `letters` are the most "
+    "letters and digits of ASCII in one token"
+)
 
 
 class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,12 +75,16 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tokenizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A vocabulary, and the tokens of the chat template: for each request, each message, and a system message that it puts in."""
+    """A vocabulary, and the tokens of the chat template: for each request, each message, and a system message that it puts in.
+
+    `letters`: the most letters and digits of ASCII that one token of the vocabulary stands for; None is unknown.
+    """
 
     vocabulary: Name
     request: Annotated[int, Meta(ge=0)] = 0
     message: Annotated[int, Meta(ge=0)] = 0
     system: Annotated[int, Meta(ge=0)] = 0
+    letters: Annotated[int, Meta(ge=1)] | None = None
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

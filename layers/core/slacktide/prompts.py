@@ -1,13 +1,16 @@
 """The texts of a request that a tokenizer sees, and the tokens that the chat template puts around them."""
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from slacktide.bodies import CHAT, EMBEDDINGS
-from slacktide.models import Tokenizer
+from slacktide.models import Model, Tokenizer
 
+_ASKING = {"system", "user"}  # whose texts every template writes in full, or refuses; some leave out the thoughts of assistants
+_NO_LETTERS = bytes(byte for byte in range(256) if not (chr(byte).isascii() and chr(byte).isalnum()))
 _SYSTEM = {"system", "developer"}
 _TOOLS = ("tools", "functions")  # fields that a template writes into the prompt, as JSON
 
@@ -67,3 +70,30 @@ def _read_content(content: Any) -> Iterator[str | None]:
     parts: list[Any] = content if isinstance(content, list) else [content] if content else []
     for part in parts:
         yield part if isinstance(part, str) else part.get("text") if part.get("type") == "text" else None
+
+
+def least_tokens(body: dict[str, Any], endpoint: str, model: Model) -> int:
+    """The fewest tokens that the prompt of a valid request can take.
+
+    One; or what the letters and digits of its texts need, if it is known how many one token of the model's vocabulary stands for.
+    At most a window: what is longer may be cut.
+    """
+    letters = model.tokenizer and model.tokenizer.letters
+    if letters is None or model.context is None:
+        return 1
+    return min(model.context, max(1, -(-sum(map(_count_letters, _find_asked(body, endpoint))) // letters)))
+
+
+def _find_asked(body: dict[str, Any], endpoint: str) -> list[str]:
+    """Texts of a request that are certain to be in its prompt."""
+    if endpoint != CHAT:
+        prompt = read_prompt(body, endpoint)
+        return prompt.texts if prompt else []
+    asking = [message for message in body["messages"] if message.get("role") in _ASKING]
+    return [text for message in asking for text in _read_content(message.get("content")) if text]
+
+
+def _count_letters(text: str) -> int:
+    """Letters and digits of ASCII, of which some become others where a tokenizer wants a normal form of Unicode."""
+    normal = text if text.isascii() else unicodedata.normalize("NFC", text)
+    return len(normal.encode("ascii", "ignore").translate(None, _NO_LETTERS))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from slacktide.batch import Batch, Job, LineIndex
+from slacktide.batch import Batch, Group, Job, LineIndex
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
 from slacktide.errors import ObjectMissingError
@@ -15,19 +15,24 @@ class _Line(msgspec.Struct):
 
 
 def group_lines(bucket: Bucket, batch: Batch, index: LineIndex, job: Job, start: int) -> Iterator[tuple[int, bytes]]:
-    """The good lines of a job's group from `start` to the job's last, with their bodies: the users' own bytes.
+    """The good lines of a job's group from `start` to the job's last, with their bodies: the users' own bytes."""
+    group = next((entry for entry in index.groups if entry.group == job.group), None)
+    if group is None:
+        raise ObjectMissingError(f"the index knows no group {job.group}")
+    return read_lines(bucket, batch, group, start, job.last)
+
+
+def read_lines(bucket: Bucket, batch: Batch, group: Group, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of a group from `first` to `last`, with their bodies.
 
     An object holds the lines of the group from its first to its last, so the group's bitmap tells their numbers.
     """
-    parts = next((entry.parts for entry in index.groups if entry.group == job.group), None)
-    if parts is None:
-        raise ObjectMissingError(f"the index knows no group {job.group}")
-    members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
+    members = Bitmap(batch.total, bucket.read(batch.keys.members(group.group)))
     decoder = msgspec.json.Decoder(_Line)
-    for part in parts:
-        if part.last < start or part.first > job.last:
+    for part in group.parts:
+        if part.last < first or part.first > last:
             continue
         numbers = members.between(part.first, part.last)
         for line, text in zip(numbers, bucket.lines(part.key), strict=True):
-            if start <= line <= job.last:
+            if first <= line <= last:
                 yield line, bytes(decoder.decode(text).body)
