@@ -2,7 +2,9 @@
 
 import pytest
 
+from fakes.wire import Killed
 from fakes.world import NOTHING, World, jsonl, request
+from slacktide.tickets import job_ticket
 
 FILE = jsonl(request("a"), request("b"))
 
@@ -80,3 +82,24 @@ def test_an_end_that_was_not_told_is_told(world: World) -> None:
     world.sweep()
     assert world.bus.details()[-1]["data"]["status"] == "completed"
     assert list(world.records.open_batches()) == []
+
+
+def test_an_upstream_that_hangs_keeps_sweep_from_nothing_else(world: World) -> None:
+    """It dies at its time-out while it stops a job that was given up: all that is ours was done before."""
+    world.states.stop(run_to(world, "Wait"))
+    (batch,) = world.batches()
+    while not world.backend.creations:
+        world.states.step()
+    job = world.records.get_job(batch.batch_id, "r1-j1")
+    world.records.abandon_job(job, world.clock(), batch.deadline, "late")
+    world.quotas.queues.take(job_ticket(batch, job, 0, world.clock()))
+
+    def hang(_: object) -> bool:
+        raise Killed
+
+    world.backend.cancel = hang  # type: ignore[method-assign]
+    world.clock.advance(1)
+    with pytest.raises(Killed):
+        world.sweeper.sweep()
+    assert [execution.machine for execution in world.states.running("batch")] == ["batch"]
+    assert list(world.quotas.queues.lapsed(world.clock())) == []

@@ -49,10 +49,11 @@ class Sweeper:
         counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0, sent=0, removed=0, released=0)
         failures: list[Exception] = []
         work = [partial(self._look_after, batch_id) for batch_id in self.records.open_batches()]
-        work += [partial(self._stop, job) for job in self.records.abandoned_jobs()]
         work += [partial(self._remove, file) for file in self.files.overdue(self.now())]
         work += [partial(self._release, reservation) for reservation in self.quotas.ledger.left_behind()]
         work += [partial(self._drop, ticket) for ticket in self.quotas.queues.lapsed(self.now())]
+        # Last: an upstream that does not answer costs a minute for each job, and in the end this function.
+        work += [partial(self._stop, job) for job in self.records.abandoned_jobs()]
         for look_after in work:
             try:
                 counts.update(look_after())
