@@ -53,6 +53,19 @@ def test_a_batch_in_validation_is_left_to_its_validator(world: World) -> None:
     assert world.batches()[0].refused
 
 
+def test_a_created_batch_whose_message_waits_in_a_long_queue_is_left_to_it(world: World) -> None:
+    """Ten thousand batches created at once take hours until the last one's validator begins."""
+    run_to(world, "Plan round")
+    world.states.executions.clear()
+    (batch,) = world.batches()
+    world.records.update_batch(batch.batch_id, total=0, file_id="file-" + "a" * 26)
+    world.clock.advance(world.settings.input_visibility * (world.settings.receive_limit + 1))
+    assert world.sweep() == NOTHING
+    world.clock.advance_to(batch.deadline - world.settings.assembly_reserve)
+    assert (world.sweep() or {})["restarted"] == 1
+    assert world.batches()[0].refused, "it ends by its deadline"
+
+
 def test_one_batch_that_cannot_be_helped_does_not_keep_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.states.stop(run_to(world, "Wait"))
     world.clock.advance(1)

@@ -24,6 +24,7 @@ from slacktide.records import Records
 from slacktide.settings import Settings
 from slacktide.slots import Slots
 from slacktide.tickets import Ticket
+from slacktide.timetable import reserve_begins
 
 SEND_PATIENCE = 60  # seconds; who created the batch sends its message at once, if he lives
 
@@ -119,9 +120,16 @@ class Sweeper:
         return True
 
     def _fail_stale(self, batch: Batch) -> bool:
-        """Fail a batch whose validator died so often that its message was given up."""
-        patience = (self.settings.receive_limit + 1) * self.settings.input_visibility
-        if self.now() < batch.created_at + patience:
+        """Fail a batch whose validator died so often that its message was given up.
+
+        Where no validator has begun, the message of a created batch still waits in a long queue: it has all the time there is.
+        """
+        source = batch.input if batch.file_id is None else batch.batch_id
+        if self.records.find_guard(source) is None:
+            ends_at = reserve_begins(batch, self.settings)
+        else:
+            ends_at = batch.created_at + (self.settings.receive_limit + 1) * self.settings.input_visibility
+        if self.now() < ends_at:
             return False
         failure = Failure(Code.INTERNAL_ERROR, "The file could not be validated; see the log of the function validate.")
         self.records.update_batch(batch.batch_id, refused=True, failure=failure)
