@@ -39,6 +39,9 @@ class Body:
             yield self._data[start : start + size]
 
 
+MOST_PARTS = 10_000  # of one upload (Amazon S3 User Guide, "Amazon S3 multipart upload limits")
+
+
 @dataclass
 class Paginator:
     page: Callable[..., dict[str, Any]]
@@ -135,6 +138,7 @@ class FakeS3:
 
     @external
     def upload_part(self, *, UploadId: str, PartNumber: int, Body: bytes, **_: Any) -> dict[str, Any]:
+        assert 1 <= PartNumber <= MOST_PARTS, PartNumber
         self._upload(UploadId)[PartNumber] = Body
         return {"ETag": f'"{PartNumber}"'}
 

@@ -104,7 +104,7 @@ def test_steps_repeated_at_every_cursor_make_the_same_bytes(monkeypatch: pytest.
     force_small_steps(monkeypatch)
     world.hurry = True
     cursors: list[str | None] = [None]
-    for _ in range(9):
+    for _ in range(10):
         loop, again = (assemble(world, cursors[-1]) for _ in range(2))  # the answer of the first was lost
         assert json.loads(loop.cursor)["line"] == json.loads(again.cursor)["line"]
         cursors.append(again.cursor)
@@ -121,12 +121,30 @@ def test_a_restart_at_any_cursor_makes_the_same_bytes(place: int, monkeypatch: p
     for _ in range(9):
         cursors.append(assemble(world, cursors[-1]).cursor)
     world.hurry = False
-    assert assemble(world, cursors[place]).done
+    loop = assemble(world, cursors[place])
+    assert loop.done or assemble(world, loop.cursor).done
     outcome = Outcome.of(world, world.batches()[0].batch_id)
     lines = sorted(line["line"] for line in outcome.output + outcome.errors)
     assert lines == list(range(1, 11))
     for name, text in zip(("output", "errors"), outcome.raw, strict=True):
         assert outcome.manifest[name]["sha256"] == hashlib.sha256(text).hexdigest()
+
+
+def test_a_pass_over_a_big_file_has_an_invocation_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 60 GB it takes some 15 minutes. Killed in it, the function would find its upload completed, and begin from the start."""
+    world = ready()
+    force_small_steps(monkeypatch)
+    world.hurry = True
+    first = assemble(world)
+    world.hurry = False
+    digests: list[bool] = []
+    digest = Upload._digest
+    monkeypatch.setattr(Upload, "_digest", lambda *given: (digests.append(True), digest(*given))[1])
+    written = assemble(world, first.cursor)
+    assert (written.done, digests) == (False, [])
+    assert json.loads(written.cursor)["line"] == 11, "all lines are written"
+    assert assemble(world, written.cursor).done
+    assert digests == [True, True]
 
 
 def test_a_lost_upload_is_written_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fakes.backend import Request, result, succeed
+from fakes.metrics import read_metrics
 from fakes.s3 import FakeS3
-from fakes.world import Outcome, World, force_small_steps, jsonl, request
+from fakes.world import SETTINGS, Outcome, World, force_small_steps, jsonl, request
 from slacktide import collection
 from slacktide.backends.protocol import ResultObject
 from slacktide.batch import Job, Summary
@@ -262,3 +263,12 @@ def test_many_invocations_collect_what_one_does(monkeypatch: pytest.MonkeyPatch)
         assert {name: here[name] for name in names} == {name: there[name] for name in names}
     assert whole.receipt["jobs"][0] | {"foreign": 3, "missing": 3, "repeated": 3} == whole.receipt["jobs"][0]
     assert [entry["line"] for entry in pieces.output] == list(range(1, 10))
+
+
+def test_lines_of_no_request_are_counted_where_alarms_are_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    run(monkeypatch, hurry=False)
+    assert read_metrics(capsys.readouterr().out) == [("ForeignLines", 3, SETTINGS.stack)]
+    assert [record.levelname for record in caplog.records if record.message == "lines of no request"] == ["WARNING"]
+    assert "garbage" not in caplog.text

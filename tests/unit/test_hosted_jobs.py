@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fakes.metrics import read_metrics
 from fakes.wire import Killed
 from fakes.world import World, jsonl, request
 from slacktide import wiring
@@ -487,6 +488,23 @@ class TestPoll:
         told = [entry for entry in world.bus.entries if entry["DetailType"] == "Job Stuck"]
         assert len(told) == 1
         assert job(world, batch_id).announced == 1
+
+    def test_what_is_told_of_is_counted_too(self, world: World, batch_id: str, capsys: pytest.CaptureFixture[str]) -> None:
+        world.hosted.turns = 10**6
+        window = world.settings.settle_window
+        world.hosted.creates.extend([f"late:{window + 1}", "lost"])
+        submit_whole(world, batch_id)
+        world.clock.advance(window)
+        submit(world, batch_id)
+        world.clock.advance(1)
+        submit(world, batch_id)
+        poll(world, batch_id)
+        world.clock.advance(world.settings.stuck_time)
+        poll(world, batch_id)
+        for _ in range(2):
+            world.follower.follow(batch_id, 15)
+        assert [entry["DetailType"] for entry in world.bus.entries][-2:] == ["Job Repeated", "Job Stuck"]
+        assert read_metrics(capsys.readouterr().out) == [("JobRepeated", 1, "bus"), ("JobStuck", 1, "bus")]
 
     def test_a_notice_that_the_bus_did_not_take_is_sent_by_the_next_turn(self, world: World, batch_id: str) -> None:
         submit_whole(world, batch_id)

@@ -6,10 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes.hosted_bench import CHAT, KEY, Bench, numbers, scripted
 from slacktide.backends.dialects import OPENAI, TOGETHER, Dialect, UploadWay, read_job, read_page
 from slacktide.backends.protocol import Displaced, Ended, Found, Full, Rejected, Running, Submitted, Uploaded
+from slacktide.backends.upstream import Answer
 from slacktide.errors import BackendError
 from slacktide.statuses import BatchStatus
 
@@ -21,6 +24,16 @@ WIRE = {
 }
 # Canonical statuses that a dialect has no word for.
 UNSAID = {OPENAI.name: {BatchStatus.QUEUED}, TOGETHER.name: {BatchStatus.QUEUED, BatchStatus.FINALIZING}}
+
+FIELDS = ["id", "status", "input_file_id", "created_at", "progress", "request_counts", "errors", "data", "job", "has_more"]
+FIELDS += ["completed", "failed", "total", "code", "output_file_id"]
+ODD = [10**400, -(10**400), 0, 100, "COMPLETED", "failed", "2026-09-21T14:13:20Z", "9999-12-31T23:59:59-23:59", "x"]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20) | st.sampled_from(ODD)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=8),
+    max_leaves=20,
+)
 
 
 @pytest.fixture
@@ -74,12 +87,23 @@ class TestReading:
             ("soon", None),
             (None, None),
             (True, None),
+            (10**400, None),
+            ("0001-01-01T00:00:00+23:59", -62_135_683_140),
         ],
     )
     def test_times(self, said: object, seconds: float | None) -> None:
         job = read_job(TOGETHER, {"created_at": said})
         assert job is not None
         assert job.created_at == seconds
+
+    @given(JSON)
+    def test_whatever_an_upstream_answers_is_read_or_is_none(self, value: Any) -> None:
+        """A reader that crashed would leave a job unsettled for ever: the same answer comes again."""
+        for dialect in (TOGETHER, OPENAI):
+            answer = Answer(200, httpx.Headers(), json.dumps(value).encode())
+            job, page = read_job(dialect, answer.json()), read_page(dialect, answer.json())
+            assert job is None or (job.share is None or 0 <= job.share <= 1)
+            assert page is None or all(it.id and it.input_file_id for it in page.jobs)
 
     @pytest.mark.parametrize("value", ["", "..", ".", "a/b", "a?b", "ü", "x" * 201, 5, None])
     def test_an_id_that_cannot_stand_in_a_path_is_none(self, value: object) -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from fakes.wire import Killed
 from fakes.world import NOTHING, World, jsonl, request
+from slacktide.tickets import job_ticket
 
 FILE = jsonl(request("a"), request("b"))
 
@@ -51,6 +53,19 @@ def test_a_batch_in_validation_is_left_to_its_validator(world: World) -> None:
     assert world.batches()[0].refused
 
 
+def test_a_created_batch_whose_message_waits_in_a_long_queue_is_left_to_it(world: World) -> None:
+    """Ten thousand batches created at once take hours until the last one's validator begins."""
+    run_to(world, "Plan round")
+    world.states.executions.clear()
+    (batch,) = world.batches()
+    world.records.update_batch(batch.batch_id, total=0, file_id="file-" + "a" * 26)
+    world.clock.advance(world.settings.input_visibility * (world.settings.receive_limit + 1))
+    assert world.sweep() == NOTHING
+    world.clock.advance_to(batch.deadline - world.settings.assembly_reserve)
+    assert (world.sweep() or {})["restarted"] == 1
+    assert world.batches()[0].refused, "it ends by its deadline"
+
+
 def test_one_batch_that_cannot_be_helped_does_not_keep_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.states.stop(run_to(world, "Wait"))
     world.clock.advance(1)
@@ -80,3 +95,24 @@ def test_an_end_that_was_not_told_is_told(world: World) -> None:
     world.sweep()
     assert world.bus.details()[-1]["data"]["status"] == "completed"
     assert list(world.records.open_batches()) == []
+
+
+def test_an_upstream_that_hangs_keeps_sweep_from_nothing_else(world: World) -> None:
+    """It dies at its time-out while it stops a job that was given up: all that is ours was done before."""
+    world.states.stop(run_to(world, "Wait"))
+    (batch,) = world.batches()
+    while not world.backend.creations:
+        world.states.step()
+    job = world.records.get_job(batch.batch_id, "r1-j1")
+    world.records.abandon_job(job, world.clock(), batch.deadline, "late")
+    world.quotas.queues.take(job_ticket(batch, job, 0, world.clock()))
+
+    def hang(_: object) -> bool:
+        raise Killed
+
+    world.backend.cancel = hang  # type: ignore[method-assign]
+    world.clock.advance(1)
+    with pytest.raises(Killed):
+        world.sweeper.sweep()
+    assert [execution.machine for execution in world.states.running("batch")] == ["batch"]
+    assert list(world.quotas.queues.lapsed(world.clock())) == []

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fakes.s3 import MOST_PARTS
 from fakes.world import World
 from slacktide import uploads
 from slacktide.bucket import Bucket
@@ -51,6 +52,26 @@ def test_a_repeated_step_begins_where_it_began(world: World) -> None:
             upload.write(line)
         upload.suspend()
     assert is_whole(world.bucket, upload.complete())
+
+
+@pytest.mark.parametrize("step", [1, 7, 100])
+def test_parts_grow_so_that_their_number_is_enough(world: World, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", 10)
+    monkeypatch.setattr(uploads, "SIZE_PARTS", 3)
+    upload = begin(world.bucket)
+    for number, line in enumerate(LINES, 1):
+        upload.write(line)
+        if number % step == 0:
+            upload = begin(world.bucket, upload.suspend())
+    ((parts),) = world.s3.uploads.values()
+    assert [len(parts[number]) for number in sorted(parts)] == [*[10] * 3, *[20] * 3, *[30] * 3, *[40] * 3]
+    assert is_whole(world.bucket, upload.complete())
+
+
+def test_the_parts_of_an_upload_hold_more_than_the_lines_of_the_largest_file() -> None:
+    sizes = [uploads.PART_BYTES * (1 + number // uploads.SIZE_PARTS) for number in range(MOST_PARTS)]
+    assert sum(sizes) > 400 * 10**9
+    assert max(sizes) < 100 << 20, "two are in memory"
 
 
 @pytest.mark.usefixtures("_part")

@@ -16,12 +16,16 @@ from slacktide.settings import Settings
 
 
 def answer(retry_after: str) -> Answer:
-    return Answer(429, httpx.Headers({"Retry-After": retry_after}), b"")
+    return Answer(429, httpx.Headers([(b"Retry-After", retry_after.encode("latin-1"))]), b"")
 
 
 class TestRetryAfter:
     @pytest.mark.parametrize(
-        ("text", "seconds"), [("0", 0), ("7", 7), (" 7 ", 7), ("", None), ("soon", None), ("-1", None), ("1.5", None)]
+        ("text", "seconds"),
+        [
+            *(("0", 0), ("7", 7), (" 7 ", 7), ("3600", 3_600), ("86400", 3_600)),
+            *((text, None) for text in ("", "soon", "-1", "1.5", "\xb2", "9" * 5_000, "1" * 10)),
+        ],
     )
     def test_seconds(self, text: str, seconds: int | None) -> None:
         assert answer(text).wait_seconds == seconds
@@ -30,6 +34,7 @@ class TestRetryAfter:
         soon = datetime.now(UTC) + timedelta(seconds=100)
         assert 95 <= (answer(format_datetime(soon, usegmt=True)).wait_seconds or 0) <= 100
         assert answer("Mon, 21 Sep 2020 10:00:00 GMT").wait_seconds == 0
+        assert answer("Mon, 21 Sep 2099 10:00:00 GMT").wait_seconds == 3_600
         assert answer("Mon, 21 Sep 2020 10:00:00 -0000").wait_seconds == 0
 
 

@@ -54,6 +54,10 @@ class _Run:
     line: int = 1
     given_up: int = 0
 
+    @property
+    def needs_pass(self) -> bool:
+        return self.output.needs_pass or self.errors.needs_pass
+
     def write(self, good: list[bytes], bad: list[bytes]) -> None:
         """Write finished lines to both files; the lists are empty then."""
         for upload, lines in ((self.output, good), (self.errors, bad)):
@@ -125,8 +129,9 @@ class Assembler:
         run = self._resume(batch, cursor)
         try:
             settlement = self._settlement(batch, index, jobs, summaries, run.line)
-            if not self._write_lines(settlement, index, run, is_late):
-                return Loop(done=False, cursor=_save(run))
+            begun = run.line
+            if not self._write_lines(settlement, index, run, is_late) or (run.needs_pass and run.line > begun):
+                return Loop(done=False, cursor=_save(run))  # a pass over all that was written has an invocation of its own
             output, errors = run.output.complete(), run.errors.complete()
         except UploadLostError:
             return Loop(done=False)  # from the start

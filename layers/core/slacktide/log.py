@@ -6,7 +6,7 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 logger = Logger(service="slacktide")
 
 
-def count_notice(kind: str, stack: str) -> None:
-    """Count one notice of a job as a CloudWatch metric: a line of the log in the embedded metric format."""
-    with single_metric(name=f"Job{kind.title()}", unit=MetricUnit.Count, value=1, namespace="Slacktide") as metric:
+def count(name: str, stack: str, value: int = 1) -> None:
+    """Count something as a CloudWatch metric: a line of the log in the embedded metric format."""
+    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace="Slacktide") as metric:
         metric.add_dimension("stack", stack)

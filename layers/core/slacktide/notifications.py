@@ -11,7 +11,7 @@ from slacktide import keys
 from slacktide.batch import Batch, Job, StatusChange, Waiting
 from slacktide.bucket import Bucket
 from slacktide.errors import ConflictError, NotFoundError, SlacktideError
-from slacktide.log import count_notice, logger
+from slacktide.log import count, logger
 from slacktide.records import Records
 from slacktide.statuses import BatchStatus, JobNotice, JobState
 from slacktide.waits import Wait, find_wait
@@ -117,7 +117,7 @@ class Announcer:
             if not self._send(JOB_DETAIL_TYPES[kind], build_job_event(batch, job, number)):
                 return
             logger.warning("job notice", batch_id=batch.batch_id, job_id=job.job_id, notice=kind)
-            count_notice(kind, self.bus)
+            count(f"Job{kind.title()}", self.bus)
             self.records.mark_job_announced(job, number)
 
     def _send(self, detail_type: str, detail: dict[str, Any]) -> bool:

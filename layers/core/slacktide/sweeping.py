@@ -24,6 +24,7 @@ from slacktide.records import Records
 from slacktide.settings import Settings
 from slacktide.slots import Slots
 from slacktide.tickets import Ticket
+from slacktide.timetable import reserve_begins
 
 SEND_PATIENCE = 60  # seconds; who created the batch sends its message at once, if he lives
 
@@ -49,10 +50,11 @@ class Sweeper:
         counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0, sent=0, removed=0, released=0)
         failures: list[Exception] = []
         work = [partial(self._look_after, batch_id) for batch_id in self.records.open_batches()]
-        work += [partial(self._stop, job) for job in self.records.abandoned_jobs()]
         work += [partial(self._remove, file) for file in self.files.overdue(self.now())]
         work += [partial(self._release, reservation) for reservation in self.quotas.ledger.left_behind()]
         work += [partial(self._drop, ticket) for ticket in self.quotas.queues.lapsed(self.now())]
+        # Last: an upstream that does not answer costs a minute for each job, and in the end this function.
+        work += [partial(self._stop, job) for job in self.records.abandoned_jobs()]
         for look_after in work:
             try:
                 counts.update(look_after())
@@ -118,9 +120,16 @@ class Sweeper:
         return True
 
     def _fail_stale(self, batch: Batch) -> bool:
-        """Fail a batch whose validator died so often that its message was given up."""
-        patience = (self.settings.receive_limit + 1) * self.settings.input_visibility
-        if self.now() < batch.created_at + patience:
+        """Fail a batch whose validator died so often that its message was given up.
+
+        Where no validator has begun, the message of a created batch still waits in a long queue: it has all the time there is.
+        """
+        source = batch.input if batch.file_id is None else batch.batch_id
+        if self.records.find_guard(source) is None:
+            ends_at = reserve_begins(batch, self.settings)
+        else:
+            ends_at = batch.created_at + (self.settings.receive_limit + 1) * self.settings.input_visibility
+        if self.now() < ends_at:
             return False
         failure = Failure(Code.INTERNAL_ERROR, "The file could not be validated; see the log of the function validate.")
         self.records.update_batch(batch.batch_id, refused=True, failure=failure)

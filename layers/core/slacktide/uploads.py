@@ -11,6 +11,7 @@ from slacktide.bucket import Bucket, error_code
 from slacktide.errors import SlacktideError
 
 PART_BYTES = 8 << 20  # every part but the last has at least 5 MiB
+SIZE_PARTS = 1_000  # parts of one size; the next ones are 8 MiB bigger: S3 takes 10,000 parts, which so are 440 GB and not 80
 
 
 class UploadLostError(SlacktideError):
@@ -38,7 +39,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Upload:
-    """Writes lines to one object. Its parts have one size, so a step that is repeated, from wherever, overwrites its own."""
+    """Writes lines to one object. Its parts are cut at fixed places, so a step that is repeated overwrites its own."""
 
     def __init__(self, bucket: Bucket, key: str, *, tail_key: Callable[[int], str], state: UploadState | None) -> None:
         self._bucket = bucket
@@ -58,8 +59,13 @@ class Upload:
         self._bytes += len(lines)
         if self._hash is not None:
             self._hash.update(lines)
-        while len(self._buffer) >= PART_BYTES:
+        while len(self._buffer) >= self._part_bytes:
             self._send_part()
+
+    @property
+    def needs_pass(self) -> bool:
+        """Whether the SHA-256 takes a pass over the whole, which may last as long as an invocation does."""
+        return bool(self._upload_id) and self._hash is None
 
     def suspend(self) -> UploadState:
         """Put the upload down; the state is enough to take it up in another invocation.
@@ -92,9 +98,15 @@ class Upload:
     def _send_part(self) -> None:
         if not self._upload_id:
             self._start()
-        self._call(self._bucket.s3.upload_part, PartNumber=self._parts + 1, Body=bytes(self._buffer[:PART_BYTES]))
+        size = self._part_bytes
+        self._call(self._bucket.s3.upload_part, PartNumber=self._parts + 1, Body=bytes(self._buffer[:size]))
         self._parts += 1
-        del self._buffer[:PART_BYTES]
+        del self._buffer[:size]
+
+    @property
+    def _part_bytes(self) -> int:
+        """The size of the next part; its number decides, so a step that is repeated cuts as it did."""
+        return PART_BYTES * (1 + self._parts // SIZE_PARTS)
 
     def _sent_parts(self) -> list[dict[str, object]]:
         """The parts with their checksums: boto3 gives an upload one, and S3 then completes it only with those of all parts."""

@@ -156,10 +156,8 @@ def usable_id(value: Any) -> str | None:
 
 def _read_time(value: Any) -> float | None:
     """Unix seconds of a number (OpenAI) or of an RFC 3339 text (Together)."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
     if not isinstance(value, str):
-        return None
+        return _number(value)
     try:
         time = datetime.fromisoformat(value)
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
@@ -193,7 +191,11 @@ def _error_codes(errors: Any) -> list[str]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """A number; None for anything else, and for one that no float can hold."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None
 
 
 def _clamp(share: float) -> float:

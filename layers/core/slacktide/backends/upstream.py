@@ -5,6 +5,7 @@ Nothing that an upstream says (ids, texts, addresses) gets into a log or an exce
 
 import logging
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Generator
@@ -32,9 +33,12 @@ CREATE_SILENCE_SECONDS = 45  # a create is waited for longer: giving up on it co
 CREATE_SECONDS = 2 * (CONNECT_SECONDS + 2 * CREATE_SILENCE_SECONDS + 15)
 TRIES = 3  # of a call or a download that is free to repeat
 LONGEST_PAUSE = 10  # seconds between two tries; whoever asks for more is come back to by the state machine
+LONGEST_RETRY_AFTER = 3_600  # seconds; who sleeps for longer does not see that its batch was cancelled
 MOST_REDIRECTS = 3
 LONGEST_ANSWER = 64_000_000  # bytes; a list of 100,000 batches has less
 BLOCK = 1 << 16  # bytes
+
+_DIGITS = re.compile(r"[0-9]{1,9}")  # not str.isdigit, to which a superscript is a digit
 
 Build = Callable[[httpx.Client], httpx.Request]
 
@@ -75,7 +79,7 @@ class Answer:
 
     @property
     def wait_seconds(self) -> int | None:
-        """The Retry-After of the answer (RFC 9110, 10.2.3: seconds or a date); None without a readable one."""
+        """The Retry-After of the answer (RFC 9110, 10.2.3: seconds or a date), an hour at most; None without a readable one."""
         return _read_retry_after(self.headers.get("Retry-After", ""))
 
     def json(self) -> Any:
@@ -245,11 +249,11 @@ def _trust() -> ssl.SSLContext:
 
 
 def _read_retry_after(text: str) -> int | None:
-    if text.strip().isdigit():
-        return int(text)
+    if _DIGITS.fullmatch(text.strip()):
+        return min(LONGEST_RETRY_AFTER, int(text))
     try:
         until = parsedate_to_datetime(text)
     except ValueError:
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0, round((until - datetime.now(UTC)).total_seconds()))
+    return min(LONGEST_RETRY_AFTER, max(0, round((until - datetime.now(UTC)).total_seconds())))
