@@ -14,10 +14,11 @@ DROP_OWNER = "drop"  # whoever may write to input/ of the bucket
 MOST_NAMED_MODELS = 20
 
 
-class ObjectRef(msgspec.Struct, frozen=True):
+class ObjectRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of one object in a bucket. `bytes` is its size.
 
     `is_list`: the object is a JSON list of objects, which in their order are the content; `bytes` is the size of that.
+    `md5`: what the content should have, in lower-case hexadecimal, if its uploader said so; checked when a batch reads it.
     """
 
     bucket: str
@@ -25,6 +26,7 @@ class ObjectRef(msgspec.Struct, frozen=True):
     version_id: str
     bytes: int
     is_list: bool = False
+    md5: str | None = None
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -31,6 +31,7 @@ class Code(StrEnum):
     EMPTY_FILE = "empty_file"
     UNSUPPORTED_FILE = "unsupported_file"
     INPUT_NOT_FOUND = "input_not_found"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
     INVALID_OPTION = "invalid_option"
     INVALID_MODEL_TABLE = "invalid_model_table"
     INVALID_LINES = "invalid_lines"
@@ -59,6 +60,7 @@ CLASSES: Final[dict[Code, CodeClass]] = {
     Code.EMPTY_FILE: CodeClass.REFUSED_FILE,
     Code.UNSUPPORTED_FILE: CodeClass.REFUSED_FILE,
     Code.INPUT_NOT_FOUND: CodeClass.REFUSED_FILE,
+    Code.CHECKSUM_MISMATCH: CodeClass.REFUSED_FILE,
     Code.INVALID_OPTION: CodeClass.REFUSED_FILE,
     Code.INVALID_MODEL_TABLE: CodeClass.REFUSED_FILE,
     Code.INVALID_LINES: CodeClass.REFUSED_FILE,

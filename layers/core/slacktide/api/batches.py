@@ -16,7 +16,7 @@ from slacktide.api.pages import Page, take_page
 from slacktide.batch import Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
 from slacktide.bucket import Bucket
 from slacktide.cancelling import Canceller
-from slacktide.codes import CodeClass
+from slacktide.codes import Code, CodeClass
 from slacktide.creation import Attempt, Creator, KeyReusedError
 from slacktide.errors import NotFoundError, ObjectMissingError
 from slacktide.faults import Fault
@@ -89,6 +89,8 @@ class BatchService:
         original = self.get(owner, batch_id)
         if not original.status.is_final:
             raise BadRequestError(f"{batch_id} is {original.status}: its failed lines can be run again when it has ended.")
+        if original.failure is not None and original.failure.code is Code.CHECKSUM_MISMATCH:
+            raise BadRequestError(f"The input of {batch_id} is not what was sent: upload it again.", code=original.failure.code)
         if not original.failed:
             raise BadRequestError(f"No line of {batch_id} failed.", code="nothing_to_retry")
         wanted = sorted(set(classes or DEFAULT_CLASSES))

@@ -131,10 +131,8 @@ def add_upload_part(api: Api, call: Call, upload_id: str) -> Reply:
 def complete_upload(api: Api, call: Call, upload_id: str) -> Reply:
     """End an upload: its parts, in the order that is given, are a file."""
     wanted = call.json(UploadComplete)
-    if wanted.md5 is not None:
-        raise BadRequestError("md5 is not checked by this version; leave it out.", param="md5", code="unsupported_parameter")
     file_id = file_of(upload_id)
-    view = api.uploads.complete_upload(call.owner, file_id, wanted.part_ids)
+    view = api.uploads.complete_upload(call.owner, file_id, wanted.part_ids, wanted.md5)
     return Reply(render_upload(api.uploads.look(call.owner, file_id), view))
 
 

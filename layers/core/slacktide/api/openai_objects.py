@@ -75,7 +75,7 @@ class UploadComplete(msgspec.Struct, frozen=True):
     """The parts, in their order."""
 
     part_ids: list[str]
-    md5: str | None = None
+    md5: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$", max_length=32)] | None = None
 
 
 class BatchCreate(msgspec.Struct, frozen=True):

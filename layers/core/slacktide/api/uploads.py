@@ -115,8 +115,18 @@ class UploadService:
         self.files.add_part(file, part)
         return part
 
-    def complete_upload(self, owner: str, file_id: str, part_ids: list[str]) -> FileView:
-        """Take parts, in this order, as the file. Raises BadRequestError when they are not those, or not as long."""
+    def complete_upload(self, owner: str, file_id: str, part_ids: list[str], md5: str | None = None) -> FileView:
+        """Take parts, in this order, as the file. Raises BadRequestError when they are not those, or not as long.
+
+        Their bytes are not looked at here: a batch of the file fails if they do not have this `md5`.
+        """
+        md5 = None if md5 is None else md5.lower()
+        view = self._complete(owner, file_id, part_ids, md5)
+        if md5 not in {None, view.source.md5}:
+            raise BadRequestError("This upload was completed before, without this md5.", param="md5")
+        return view
+
+    def _complete(self, owner: str, file_id: str, part_ids: list[str], md5: str | None) -> FileView:
         file = self._pending(owner, file_id)
         if file.state is FileState.READY:
             return view_uploaded(file)
@@ -132,7 +142,7 @@ class UploadService:
         total = sum(one.bytes for one in objects)
         if total != file.bytes:
             raise BadRequestError(f"The parts have {total} bytes together; {file.bytes} were announced.", param="part_ids")
-        return self._finish(file, objects)
+        return self._finish(file, objects, md5)
 
     # What they share
 
@@ -144,13 +154,14 @@ class UploadService:
             File(new_file_id(), owner, filename, "batch", now, bytes=size, uploads_until=now + UPLOAD_SECONDS, parts=parts)
         )
 
-    def _finish(self, file: File, objects: list[ObjectRef]) -> FileView:
+    def _finish(self, file: File, objects: list[ObjectRef], md5: str | None = None) -> FileView:
         total = sum(one.bytes for one in objects)
         source = objects[0]
         if len(objects) > 1:
             key = keys.upload(file.file_id, LIST_NAME)
             listed = self._write(key, pretty(objects))
             source = msgspec.structs.replace(listed, bytes=total, is_list=True)
+        source = msgspec.structs.replace(source, md5=md5)
         return view_uploaded(self._change(file, FileState.READY, bytes=total, source=source))
 
     def _change(self, file: File, state: FileState, **fields: Any) -> File:
