@@ -158,3 +158,27 @@ class TestChecksum:
         with pytest.raises(BadRequestError, match="md5"):
             desk.complete(made, parts, md5=md5)
         assert desk.complete(made, parts)["status"] == "completed", "nothing was done"
+
+
+class TestModel:
+    def test_of_one_model_alone_all_lines_are_run(self, desk: Desk) -> None:
+        outcome = desk.run(desk.upload(), "together", model_id="smollm2")
+        assert [line["custom_id"] for line in outcome.output] == ["a", "b"]
+
+    def test_lines_of_another_model_are_not_run(self, desk: Desk) -> None:
+        content = jsonl(request("a"), request("b", model="Qwen/QwQ-32B"))
+        outcome = desk.run(desk.upload(content), "together", model_id="HuggingFaceTB/SmolLM2-135M-Instruct")
+        assert [line["custom_id"] for line in outcome.output] == ["a"]
+        assert outcome.codes == {2: "model_mismatch"}
+
+    @pytest.mark.parametrize("lines", [1, 9])
+    def test_a_name_that_nobody_knows_runs_nothing(self, lines: int, desk: Desk) -> None:
+        content = jsonl(*(request(f"r{number}") for number in range(lines)))
+        outcome = desk.run(desk.upload(content), "together", model_id="of/nobody")
+        assert outcome.batch.status == "failed"
+        assert set(outcome.codes.values()) == {"model_mismatch"}
+        assert desk.world.backend.creations == 0
+
+    def test_a_name_that_is_none_is_refused(self, desk: Desk) -> None:
+        with pytest.raises(BadRequestError, match="only-model"):
+            desk.create(desk.upload(), "together", model_id="x" * 257)

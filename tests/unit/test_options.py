@@ -50,6 +50,11 @@ def test_routes_and_rounds() -> None:
     assert read_options(metadata, SETTINGS, NOW) == wanted
 
 
+def test_models() -> None:
+    wanted = Options(only_model="smollm2")
+    assert read_options({"only-model": "smollm2"}, SETTINGS, NOW) == wanted
+
+
 def test_priorities_and_budgets() -> None:
     wanted = Options(priority="high", max_cost_usd=Decimal("12.50"))
     assert read_options({"priority": "high", "max-cost-usd": "12.50"}, SETTINGS, NOW) == wanted
@@ -76,6 +81,7 @@ BAD = {
     "route": ["", "here", "together,", "together;sagemaker", ",".join(["sagemaker"] * 21)],
     "show-backend": ["", "yes", "True"],
     "priority": ["", "1", "High", "urgent"],
+    "only-model": ["", "x" * 257, "a\nb"],
 }
 
 

@@ -43,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     show_backend: bool = False  # each output line tells its backend and round
     priority: str = "normal"
     max_cost_usd: Decimal | None = None
+    only_model: str | None = None  # the only one that its lines may name
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ class Code(StrEnum):
     INVALID_CUSTOM_ID = "invalid_custom_id"
     DUPLICATE_CUSTOM_ID = "duplicate_custom_id"
     MODEL_NOT_FOUND = "model_not_found"
+    MODEL_MISMATCH = "model_mismatch"
     NO_BACKEND_FOR_MODEL = "no_backend_for_model"
     URL_MISMATCH = "url_mismatch"
     UNSUPPORTED_PARAMETER = "unsupported_parameter"
@@ -54,6 +55,7 @@ CLASSES: Final[dict[Code, CodeClass]] = {
     Code.INVALID_CUSTOM_ID: CodeClass.INVALID_LINE,
     Code.DUPLICATE_CUSTOM_ID: CodeClass.INVALID_LINE,
     Code.MODEL_NOT_FOUND: CodeClass.INVALID_LINE,
+    Code.MODEL_MISMATCH: CodeClass.INVALID_LINE,
     Code.NO_BACKEND_FOR_MODEL: CodeClass.INVALID_LINE,
     Code.URL_MISMATCH: CodeClass.INVALID_LINE,
     Code.UNSUPPORTED_PARAMETER: CodeClass.INVALID_LINE,

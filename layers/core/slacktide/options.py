@@ -28,8 +28,9 @@ OPTIONS = (
     "show-backend",
     "max-cost-usd",
     "priority",
+    "only-model",
 )
-LONGEST_TAG = 256
+LONGEST_TAG = LONGEST_MODEL = 256  # characters
 LONGEST_ROUTE = 20  # steps
 
 
@@ -62,6 +63,7 @@ def read_options(metadata: Mapping[str, str], settings: Settings, now: int) -> O
         show_backend=_flag("show-backend", metadata.get("show-backend", "false"), problems),
         priority=_priority(metadata.get("priority", "normal"), problems),
         max_cost_usd=_budget(metadata.get("max-cost-usd"), problems),
+        only_model=_model(metadata.get("only-model"), problems),
     )
     if problems:
         return Failure(Code.INVALID_OPTION, "The options cannot be followed: " + "; ".join(problems) + ".")
@@ -137,6 +139,12 @@ def _budget(text: str | None, problems: list[str]) -> Decimal | None:
     if not amount:
         problems.append("max-cost-usd is a number of dollars above 0, with at most six decimals")
     return amount
+
+
+def _model(text: str | None, problems: list[str]) -> str | None:
+    if text is not None and not (0 < len(text) <= LONGEST_MODEL and text.isprintable()):
+        problems.append(f"only-model is the name of a model, of at most {LONGEST_MODEL} printable characters")
+    return text
 
 
 def _flag(name: str, text: str, problems: list[str]) -> bool:
