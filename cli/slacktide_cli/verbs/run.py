@@ -70,6 +70,7 @@ def run(
     priority: Annotated[str | None, typer.Option(help="Which jobs go first where they wait: high, normal or low.")] = None,
     max_cost_usd: Annotated[str | None, typer.Option(help="The most that the batch may cost, in dollars, e.g. 12.50.")] = None,
     only_model: OnlyModelOption = None,
+    output_expires_after: Annotated[str | None, typer.Option(help="Delete the results so long after the end, e.g. 7d.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run FILE as a batch: drop it, follow it, download the results and check them.
@@ -89,6 +90,7 @@ def run(
         "priority": priority,
         "max-cost-usd": max_cost_usd,
         "only-model": only_model,
+        "output-expires-after": output_expires_after,
     }
     target = check_arguments(file, bucket=bucket, key=key, model=model, tag=tag)
     console, _ = open_consoles(as_json=as_json)

@@ -112,7 +112,7 @@ class BatchService:
             batch = None
         if batch is None or batch.owner != owner:
             raise NoSuchThingError("There is no such batch.")
-        return batch
+        return batch.seen_at(self.now())
 
     def page(self, owner: str, *, after: str | None, limit: int) -> Page[Batch]:
         """A page of the owner's batches, newest first. Raises BadRequestError for an `after` that is none of them."""
@@ -120,8 +120,9 @@ class BatchService:
             last = None if after is None else self.get(owner, after)
         except NoSuchThingError:
             raise BadRequestError("after is none of your batches.", param="after") from None
+        now = self.now()
         found = self.records.batches_of_owner(owner, None if last is None else last.created_at, limit + 1)
-        return take_page((batch for batch in found if last is None or batch.order < last.order), limit)
+        return take_page((batch.seen_at(now) for batch in found if last is None or batch.order < last.order), limit)
 
     def cancel(self, owner: str, batch_id: str) -> Batch:
         """Ask a batch to end; one that is ending is answered as it is. Raises BadRequestError when it has ended."""
