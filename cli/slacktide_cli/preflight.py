@@ -93,7 +93,7 @@ def examine(
         return Report(0, 0, [], {}, [], file.refusal, [])
     with TemporaryFile() as ids:
         notes = _Notes(ids, most)
-        scan = Scan(Checker(models.find, possible_route, options.endpoint), notes)
+        scan = Scan(Checker(models.find, possible_route, options.endpoint, only_model=options.only_model), notes)
         scan.run(file.blocks)
     counts = [GroupCount(group.model, group.endpoint, len(group.members - scan.invalid)) for group in scan.groups]
     invalid = len(scan.invalid)

@@ -47,8 +47,8 @@ def run(command: list[str], environment: dict[str, str], folder: Path = ROOT) ->
         ("together", "together3", 32),
         ("together", "together3_parts", 8),
         ("together", "tg", 18),
-        ("openai", "openai_files", 35),
-        ("openai", "openai_batches", 44),
+        ("openai", "openai_files", 42),
+        ("openai", "openai_batches", 49),
         ("openai", "openai_async", 12),
     ],
 )

@@ -7,9 +7,9 @@ import msgspec
 
 from e2e.permission_bench import CallFailedError, Workbench
 from e2e.stack import jsonl, requests
-from slacktide.batch import DROP_OWNER, Batch
+from slacktide.batch import DROP_OWNER, Batch, ObjectRef
 from slacktide.bucket import Bucket
-from slacktide.files import File, Files
+from slacktide.files import File, Files, FileState
 from slacktide.ids import FileKind, new_file_id
 from slacktide.keys import MODELS_KEY, upload
 from slacktide.statuses import JobState
@@ -67,7 +67,7 @@ def a_file_in_parts_is_read(bench: Workbench) -> Call:
         for part in files.parts(file_id).values():  # made large behind the API, which takes less with one call
             put = bench.stack.s3.put_object(Bucket=bench.stack.bucket, Key=part.source.key, Body=content)
             source = msgspec.structs.replace(part.source, version_id=put["VersionId"], bytes=len(content))
-            files.add_part(files.get(file_id, OWNER), msgspec.structs.replace(part, source=source))
+            files.add_part(files.get(file_id, OWNER, int(time.time())), msgspec.structs.replace(part, source=source))
         bench.told(OWNER, "POST", f"{upload_path}/{made}/complete", {"part_ids": parts})
         bench.follow(bench.ask(OWNER, "GET", f"{FILES}/{file_id}/content"))
 
@@ -206,6 +206,32 @@ def an_upload_is_overdue(bench: Workbench) -> Call:
         file = files.put(File(new_file_id(), OWNER, "a.jsonl", "batch", now, uploads_until=now - 1))
         bucket.write(upload(file.file_id, "part_a"), b"x")
         bench.call("SweepFunction", {})
+
+    return call
+
+
+def a_file_has_expired(bench: Workbench) -> Call:
+    bench.forget()
+    file = File(new_file_id(), OWNER, "a.jsonl", "batch", 1, FileState.READY, ready_at=1, expires_after=3_600)
+    key = upload(file.file_id, "000001")
+    Bucket(bench.stack.s3, bench.stack.bucket).write(key, b"x")
+    Files(bench.records.table).put(msgspec.structs.replace(file, source=ObjectRef(bench.stack.bucket, key, "", 1)))
+
+    def call() -> None:
+        assert bench.call("SweepFunction", {})["removed"] == 1
+
+    return call
+
+
+def results_have_expired(bench: Workbench) -> Call:
+    bench.forget()
+    batch = bench.assembled()
+    options = msgspec.structs.replace(batch.options, output_expires_after=-1)
+    bench.records.update_batch(batch.batch_id, options=options)
+    bench.step("AnnounceFunction", batch.batch_id)
+
+    def call() -> None:
+        assert bench.call("SweepFunction", {})["removed"] == 1
 
     return call
 

@@ -347,6 +347,8 @@ CASES = [
     Case("a finished part is read", "ApiFunction", calls.a_finished_part_is_read),
     Case("models of one's own are listed", "ApiFunction", calls.models_of_ones_own_are_listed),
     Case("an upload is overdue", "SweepFunction", calls.an_upload_is_overdue),
+    Case("a file has expired", "SweepFunction", calls.a_file_has_expired),
+    Case("results have expired", "SweepFunction", calls.results_have_expired),
     Case("the message of a batch was not sent", "SweepFunction", calls.the_message_of_a_batch_was_not_sent),
     Case("a batch is left behind", "SweepFunction", a_batch_is_left_behind),
     Case("a reservation is left behind", "SweepFunction", a_reservation_is_left_behind),

@@ -12,6 +12,8 @@ from typing import Any
 from fakes.clock import SettableClock
 from fakes.wire import Wire, external, refuse
 
+MOST_DELETED = 1_000  # objects with one call
+
 
 @dataclass(frozen=True)
 class Version:
@@ -109,6 +111,13 @@ class FakeS3:
     @external
     def delete_object(self, *, Key: str, **_: Any) -> None:
         self._append(Key, None, {})
+
+    @external
+    def delete_objects(self, *, Delete: dict[str, Any], **_: Any) -> dict[str, Any]:
+        assert len(Delete["Objects"]) <= MOST_DELETED, "S3 refuses so many"
+        for entry in Delete["Objects"]:
+            self._append(entry["Key"], None, {})
+        return {}
 
     def get_paginator(self, name: str) -> Paginator:
         return Paginator(getattr(self, name))

@@ -116,7 +116,7 @@ def test_a_call_of_the_api_creates_a_batch_that_runs(stack: Stack) -> None:
     put = stack.s3.put_object(Bucket=BUCKET, Key="uploads/part", Body=FILE)
     file_id = upload.replace("upload_", "file-")
     source = ObjectRef(BUCKET, "uploads/part", put["VersionId"], len(FILE))
-    wiring.files().add_part(wiring.files().get(file_id, "owner"), FilePart("part_1", 1, source))
+    wiring.files().add_part(wiring.files().get(file_id, "owner", wiring.now()), FilePart("part_1", 1, source))
     assert call("POST", f"/openai/v1/uploads/{upload}/complete", {"part_ids": ["part_1"]})["statusCode"] == 200
     created = call("POST", "/v1/batches", {"input_file_id": file_id, "endpoint": "/v1/chat/completions"})
     assert created["statusCode"] == 201

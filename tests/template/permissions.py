@@ -29,7 +29,8 @@ MANAGED = {
 }
 # What may delete objects, by role and statement, and what it deletes. Their versions stay.
 DELETES = {
-    ("SweepRole", "RemoveUploads"): "uploads that were not completed in time",
+    ("SweepRole", "RemoveUploads"): "uploads that were not completed in time, and files that have expired",
+    ("SweepRole", "RemoveResults"): "output and error files that have expired",
     ("ApiRole", "Uploads"): "files that their owners delete, and uploads that they give up",
     ("ApiRole", "Results"): "output and error files that their owners delete",
 }

@@ -177,7 +177,7 @@ PERMISSIONS = [
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Resource/Fn::Sub", "${Bucket.Arn}/in*"),
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Resource/Fn::Sub", "${Bucket.Arn}/input/x/*"),
     Damage(permissions.drop_zone_is_only_read, f"{policy('PlanRole')}/1/Action", ["s3:PutObject", "s3:DeleteObject"]),
-    Damage(permissions.drop_zone_is_only_read, f"{policy('SweepRole')}/4/Action", "s3:GetObject"),
+    Damage(permissions.drop_zone_is_only_read, f"{policy('SweepRole')}/5/Action", "s3:GetObject"),
     Damage(permissions.functions_write_their_own_log, f"{policy('PlanRole')}/6/Resource/Fn::Sub", "${PollLogGroup.Arn}"),
     Damage(permissions.functions_write_their_own_log, f"{policy('PlanRole')}/6/Action", plus("logs:CreateLogGroup")),
     Damage(permissions.functions_write_their_own_log, policy("PlanRole"), plus(statement("More", "logs:PutLogEvents", "*"))),

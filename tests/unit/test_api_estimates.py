@@ -25,7 +25,7 @@ def service(world: World) -> EstimateService:
 
 
 def serve(world: World) -> EstimateService:
-    files = FileService(world.bucket, world.records, world.files, world.sources, cast("Any", None))
+    files = FileService(world.bucket, world.records, world.files, world.sources, cast("Any", None), world.clock)
     return EstimateService(world.records, files, ModelService(world.tables), world.sources, world.settings)
 
 

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from slacktide.bucket import Bucket
-from slacktide.errors import ConflictError, ObjectMissingError
+from slacktide.errors import ConflictError, ObjectMissingError, SlacktideError
 from slacktide.reading import BLOCK
 
 
@@ -60,6 +60,24 @@ def test_create_and_replace_are_conditional(bucket: Bucket) -> None:
         bucket.replace("k", {"n": 4}, head["ETag"])
     assert bucket.read_json("k", dict) == {"n": 3}
     assert bucket.read("k") == msgspec.json.format(b'{"n":3}', indent=2) + b"\n"
+
+
+def test_all_below_a_prefix_is_deleted(bucket: Bucket) -> None:
+    for key in ("p/0", "p/1", "q"):
+        bucket.write(key, b"x")
+    bucket.delete_below("p/")
+    bucket.delete_below("nothing/")
+    assert list(bucket.list("")) == [("q", 1)]
+    assert bucket.find_version("p/0", '"9dd4e461268c8034f5c8564e155c67a6"'), "the versions stay"
+
+
+def test_objects_that_were_not_deleted_are_an_error(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 answers 200, and names them."""
+    bucket.write("p/0", b"x")
+    errors = {"Errors": [{"Key": "p/0", "Code": "AccessDenied", "Message": "no"}]}
+    monkeypatch.setattr(bucket.s3, "delete_objects", lambda **_: errors)
+    with pytest.raises(SlacktideError, match=r"1 objects below p/ were not deleted: AccessDenied"):
+        bucket.delete_below("p/")
 
 
 def test_a_list_goes_over_pages_in_order(bucket: Bucket) -> None:

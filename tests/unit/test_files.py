@@ -9,12 +9,13 @@ import pytest
 from fakes.backend import Request, drop, fail, succeed
 from fakes.world import BUCKET, NOTHING, World, jsonl, request
 from slacktide.api.files import ref_of
+from slacktide.api.uploads import UPLOAD_SECONDS
 from slacktide.batch import Batch, ObjectRef, StatusChange
 from slacktide.bucket import Bucket
 from slacktide.codes import CodeClass
 from slacktide.creation import Attempt
 from slacktide.errors import ConflictError, NotFoundError
-from slacktide.files import File, FilePart, Files, FileState
+from slacktide.files import PART_SECONDS, File, FilePart, Files, FileState
 from slacktide.ids import BatchFile, FileKind, new_batch_id, new_file_id, parse_file_id
 from slacktide.keys import upload, upload_part
 from slacktide.settings import Settings
@@ -23,6 +24,7 @@ from slacktide.statuses import BatchStatus
 from slacktide.sweeping import SEND_PATIENCE
 
 SOURCE = ObjectRef(BUCKET, "uploads/x/000001", "v", 3)
+NOW = 100
 
 
 @pytest.fixture
@@ -37,10 +39,10 @@ def make(at: int = 1, owner: str = "owner", **fields: Any) -> File:
 class TestRecords:
     def test_a_file_is_its_owners(self, files: Files) -> None:
         file = files.put(make())
-        assert files.get(file.file_id, "owner") == file
+        assert files.get(file.file_id, "owner", NOW) == file
         for file_id, owner in [(file.file_id, "other"), (new_file_id(), "owner"), ("../x", "owner"), ("", "owner")]:
             with pytest.raises(NotFoundError):
-                files.get(file_id, owner)
+                files.get(file_id, owner, NOW)
 
     def test_only_ready_files_are_listed_the_newest_first(self, files: Files) -> None:
         old, new = (files.put(make(at, state=FileState.READY, source=SOURCE)) for at in (5, 9))
@@ -48,18 +50,18 @@ class TestRecords:
         files.put(make(6, owner="other", state=FileState.READY))
         gone = files.put(make(8, state=FileState.READY))
         files.change(gone, FileState.DELETED)
-        assert list(files.of_owner("owner")) == [new, old]
-        assert list(files.of_owner("owner", 8)) == [old]
-        assert list(files.of_owner("owner", 9)) == [new, old]
-        assert list(files.of_owner("nobody")) == []
+        assert list(files.of_owner("owner", NOW)) == [new, old]
+        assert list(files.of_owner("owner", NOW, 8)) == [old]
+        assert list(files.of_owner("owner", NOW, 9)) == [new, old]
+        assert list(files.of_owner("nobody", NOW)) == []
         with pytest.raises(NotFoundError):
-            files.get(gone.file_id, "owner")
+            files.get(gone.file_id, "owner", NOW)
 
     def test_a_state_is_left_once(self, files: Files) -> None:
         file = files.put(make(uploads_until=10))
         ready = files.change(file, FileState.READY, bytes=3, source=SOURCE)
         assert (ready.bytes, ready.source) == (3, SOURCE)
-        assert files.get(file.file_id, "owner") == ready
+        assert files.get(file.file_id, "owner", NOW) == ready
         with pytest.raises(ConflictError, match="pending no more"):
             files.change(file, FileState.CANCELLED)
 
@@ -78,11 +80,48 @@ class TestRecords:
             files.add_part(file, part)
         files.add_part(other, FilePart("part_c", 1, SOURCE))
         assert files.parts(file.file_id) == parts
-        files.forget(file)
-        assert files.parts(file.file_id) == {}
         assert files.parts(other.file_id).keys() == {"part_c"}
+
+    def test_the_table_removes_parts_by_itself_and_nothing_else(self, files: Files, table: Any) -> None:
+        """DynamoDB deletes items whose `expires_at` is over (`TimeToLiveSpecification` of the template)."""
+        file = files.put(make(state=FileState.READY, source=SOURCE, ready_at=1, expires_after=5, uploads_until=9))
+        files.add_part(file, FilePart("part_a", 1, SOURCE))
+        items = {item["sk"]: item.get("expires_at") for item in table.scan()["Items"]}
+        assert items == {"file": None, "part#part_a": 1 + PART_SECONDS}
+        assert PART_SECONDS > UPLOAD_SECONDS, "a part is needed as long as its upload may be completed"
+
+    def test_a_forgotten_file_is_not_there(self, files: Files) -> None:
+        file = files.put(make())
+        files.forget(file)
         with pytest.raises(NotFoundError):
-            files.get(file.file_id, "owner")
+            files.get(file.file_id, "owner", NOW)
+
+    def test_a_file_that_expires_is_not_there_from_then_on(self, files: Files) -> None:
+        file = files.put(make(10, expires_after=20, uploads_until=99))
+        assert file.expires_at is None, "it counts from when the content is whole"
+        ready = files.change(file, FileState.READY, source=SOURCE, ready_at=15)
+        assert (ready.since, ready.expires_at) == (15, 35)
+        assert files.get(file.file_id, "owner", 34) == ready
+        assert list(files.of_owner("owner", 34)) == [ready]
+        assert list(files.expired(34)) == []
+        with pytest.raises(NotFoundError):
+            files.get(file.file_id, "owner", 35)
+        assert list(files.of_owner("owner", 35)) == []
+        assert list(files.expired(35)) == [ready]
+
+    def test_files_without_an_end_do_not_expire(self, files: Files) -> None:
+        file = files.put(make(state=FileState.READY, source=SOURCE, ready_at=1))
+        assert files.get(file.file_id, "owner", 10**11) == file
+        assert list(files.expired(10**11)) == []
+
+    def test_an_expired_file_can_be_put_off(self, files: Files) -> None:
+        file = files.put(make(1, state=FileState.READY, source=SOURCE, ready_at=1, expires_after=5))
+        files.put_off(file, 50)
+        assert list(files.expired(49)) == []
+        assert list(files.expired(50)) == [file]
+        files.forget(file)
+        files.put_off(file, 60)
+        assert list(files.expired(99)) == [], "it was removed meanwhile"
 
 
 class TestIds:
@@ -151,7 +190,9 @@ class TestSweep:
         assert world.sweep() == NOTHING | {"removed": 1}
         assert world.sweep() == NOTHING
         assert world.s3.keys("uploads/") == [upload(kept.file_id, "part_a")]
-        assert world.files.parts(late.file_id) == {}
+        assert list(world.files.overdue(10**11)) == [kept]
+        with pytest.raises(NotFoundError):
+            world.files.get(late.file_id, "owner", world.clock())
 
     def test_a_batch_whose_message_was_not_sent_is_sent(self, world: World) -> None:
         now = world.clock()
@@ -236,7 +277,7 @@ def test_what_is_run_again_is_what_failed_for_a_reason_of_these(
     built = world.retries.build(again)
     content_again = b"".join(world.sources.blocks(built.input)) if built.input.bytes else b""
     assert content_again.splitlines() == [content.splitlines()[line - 1] for line in lines]
-    assert world.files.get(file_id, "owner").source == built.input
+    assert world.files.get(file_id, "owner", now).source == built.input
     assert world.records.get_batch(again.batch_id) == built
     assert world.retries.build(built) == built, "it has its input already"
     assert world.retries.build(original) is original, "it runs nothing again"

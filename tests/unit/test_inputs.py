@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import tarfile
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from slacktide.codes import Code
 from slacktide.compression import Limits, zstd
 from slacktide.inputs import open_input
 
@@ -125,6 +127,22 @@ def test_a_file_above_the_limit_is_refused_unread() -> None:
         assert file.failure.message == (
             "The file has more than 100 bytes, the most that is validated in one go (LargestInputMegabytes). Split the file."
         )
+
+
+@pytest.mark.parametrize("content", [PLAIN, PLAIN * 999, GZ, ZST, GZ + bytes(600), b""], ids=len)
+def test_the_checksum_is_that_of_the_bytes_as_they_came(content: bytes) -> None:
+    right, wrong = (hashlib.md5(text, usedforsecurity=False).hexdigest() for text in (content, content + b"\n"))
+    for md5, code in ((right, None), (wrong, Code.CHECKSUM_MISMATCH)):
+        file = open_input(iter([content[:7], content[7:]]), name=None, size=None, limits=Limits(), md5=md5)
+        assert bool(b"".join(file.blocks)) is bool(content)
+        assert (file.failure and file.failure.code) == (code if content else Code.EMPTY_FILE)
+
+
+def test_a_damaged_file_is_damaged_whatever_its_checksum() -> None:
+    file = open_input([GZ[:-9]], name=None, size=None, limits=Limits(), md5="0" * 32)
+    assert b"".join(file.blocks) == PLAIN, "the whole lines in front of the damage"
+    assert file.failure
+    assert file.failure.code is Code.UNSUPPORTED_FILE
 
 
 def test_a_file_at_the_limit_is_read() -> None:

@@ -50,6 +50,12 @@ def test_routes_and_rounds() -> None:
     assert read_options(metadata, SETTINGS, NOW) == wanted
 
 
+def test_models_and_expiry() -> None:
+    wanted = Options(only_model="smollm2", output_expires_after=3_600)
+    assert read_options({"only-model": "smollm2", "output-expires-after": "1h"}, SETTINGS, NOW) == wanted
+    assert read_options({"output-expires-after": "30d"}, SETTINGS, NOW) == Options(output_expires_after=2_592_000)
+
+
 def test_priorities_and_budgets() -> None:
     wanted = Options(priority="high", max_cost_usd=Decimal("12.50"))
     assert read_options({"priority": "high", "max-cost-usd": "12.50"}, SETTINGS, NOW) == wanted
@@ -76,6 +82,8 @@ BAD = {
     "route": ["", "here", "together,", "together;sagemaker", ",".join(["sagemaker"] * 21)],
     "show-backend": ["", "yes", "True"],
     "priority": ["", "1", "High", "urgent"],
+    "only-model": ["", "x" * 257, "a\nb"],
+    "output-expires-after": ["", "3599s", "59m", "31d", "2592001s", "1", "-1h", "never"],
 }
 
 

@@ -9,6 +9,7 @@ from boto3.dynamodb.conditions import Attr
 from slacktide.batch import Batch, Failure, Job, ObjectRef, Options, StatusChange
 from slacktide.codes import Code
 from slacktide.errors import ConflictError, LeaseHeldError, NotFoundError, TransitionError
+from slacktide.ids import FileKind
 from slacktide.records import Guard, Records
 from slacktide.statuses import EDGES, FINAL, BatchStatus, JobState, sources
 
@@ -140,6 +141,31 @@ class TestBatches:
         assert list(records.open_batches()) == [ONE]
         records.mark_announced(ended, 0)
         assert records.get_batch(TWO).announced == 1, "it never goes back"
+
+    def test_a_batch_whose_results_expire_is_found_from_then_on(self, records: Records) -> None:
+        """Once it has ended and all its events are sent; without the option never."""
+        history = [StatusChange(BatchStatus.VALIDATING, NOW), StatusChange(BatchStatus.COMPLETED, NOW + 5)]
+        ended: dict[str, Any] = {"status": BatchStatus.COMPLETED, "history": history}
+        expiring = records.create_batch(batch(ONE, options=Options(output_expires_after=3_600), **ended))
+        forever = records.create_batch(batch(TWO, **ended))
+        records.mark_announced(expiring, 1)
+        assert list(records.expired_batches(NOW + 9_999)) == [], "an event is still to be sent"
+        for one in (expiring, forever):
+            records.mark_announced(one, 2)
+        assert list(records.open_batches()) == []
+        assert list(records.expired_batches(NOW + 3_604)) == []
+        assert list(records.expired_batches(NOW + 3_605)) == [ONE]
+        records.note_expired(ONE)
+        assert list(records.expired_batches(NOW + 9_999)) == []
+        assert records.get_batch(ONE).deleted == [FileKind.OUTPUT, FileKind.ERRORS]
+
+    def test_a_batch_of_an_input_that_has_not_ended(self, records: Records) -> None:
+        assert records.open_batch_of_input(SOURCE.key) is None
+        records.create_batch(batch(ONE))
+        records.create_batch(batch(TWO, created_at=NOW + 1, status=BatchStatus.COMPLETED))
+        assert records.open_batch_of_input(SOURCE.key) == ONE
+        records.update_batch(ONE, status=BatchStatus.FAILED)
+        assert records.open_batch_of_input(SOURCE.key) is None
 
     def test_batches_of_an_input_newest_first(self, records: Records) -> None:
         records.create_batch(batch(ONE))

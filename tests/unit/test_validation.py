@@ -152,7 +152,7 @@ def test_a_fault(content: Any, code: Code, column: int | None) -> None:
 
 
 def test_every_code_of_a_line_is_tested() -> None:
-    elsewhere = {Code.DUPLICATE_CUSTOM_ID, Code.LINE_TOO_LONG}
+    elsewhere = {Code.DUPLICATE_CUSTOM_ID, Code.LINE_TOO_LONG, Code.MODEL_MISMATCH}
     assert {case[2] for case in FAULTS} | elsewhere == {code for code in Code if CLASSES[code] is CodeClass.INVALID_LINE}
 
 
@@ -177,6 +177,14 @@ def test_a_batch_for_one_endpoint() -> None:
     other = check(body() | {"url": "/v1/chat/completions"}, checker)
     assert isinstance(other, Fault)
     assert other.code == Code.URL_MISMATCH
+
+
+def test_a_batch_for_one_model() -> None:
+    """By any of its names; a name that nobody knows fits no line."""
+    for name, is_fitting in {"smollm2": True, "org/small": True, "org/nowhere": False, "org/nothing": False}.items():
+        found = check(body(), Checker(MODELS.find, CHECKER.route, only_model=name))
+        assert isinstance(found, Request) is is_fitting
+        assert is_fitting or (isinstance(found, Fault) and found.code == Code.MODEL_MISMATCH)
 
 
 JSON = st.recursive(

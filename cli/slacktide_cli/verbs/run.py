@@ -46,6 +46,7 @@ OnInvalidOption = Annotated[
     OnInvalid | None, typer.Option(help="Run the good lines of a file with bad ones, or refuse it whole.")
 ]
 MaxInvalidRatioOption = Annotated[float | None, typer.Option(min=0, max=1, help="Refuse a file with a bigger part of bad lines.")]
+OnlyModelOption = Annotated[str | None, typer.Option(help="The only model that the lines may name.")]
 
 
 def run(
@@ -68,6 +69,8 @@ def run(
     show_backend: Annotated[bool, typer.Option(help="Have each output line tell its backend and round.")] = False,
     priority: Annotated[str | None, typer.Option(help="Which jobs go first where they wait: high, normal or low.")] = None,
     max_cost_usd: Annotated[str | None, typer.Option(help="The most that the batch may cost, in dollars, e.g. 12.50.")] = None,
+    only_model: OnlyModelOption = None,
+    output_expires_after: Annotated[str | None, typer.Option(help="Delete the results so long after the end, e.g. 7d.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run FILE as a batch: drop it, follow it, download the results and check them.
@@ -86,6 +89,8 @@ def run(
         "show-backend": "true" if show_backend else None,
         "priority": priority,
         "max-cost-usd": max_cost_usd,
+        "only-model": only_model,
+        "output-expires-after": output_expires_after,
     }
     target = check_arguments(file, bucket=bucket, key=key, model=model, tag=tag)
     console, _ = open_consoles(as_json=as_json)

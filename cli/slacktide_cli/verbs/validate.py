@@ -22,7 +22,7 @@ from slacktide_cli.models import rewrite_models
 from slacktide_cli.preflight import Report, examine
 from slacktide_cli.reports import Document, FileDocument, build_document, render_report, visible
 from slacktide_cli.verbs.models import read_table
-from slacktide_cli.verbs.run import MaxInvalidRatioOption, OnInvalidOption
+from slacktide_cli.verbs.run import MaxInvalidRatioOption, OnInvalidOption, OnlyModelOption
 
 STANDARD_INPUT = "-"
 _PLAIN_SUFFIX = ".jsonl"
@@ -41,6 +41,7 @@ def validate(
     on_invalid: OnInvalidOption = None,
     max_invalid_ratio: MaxInvalidRatioOption = None,
     endpoint: Annotated[str | None, typer.Option(help="The only endpoint of the file; that of lines without a url.")] = None,
+    only_model: OnlyModelOption = None,
     faults: Annotated[int, typer.Option(min=0, max=100_000, help="How many faults of each file to list.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,7 +51,7 @@ def validate(
     """
     if files.count(STANDARD_INPUT) > 1:
         raise UsageError("- stands twice, but the standard input can be read only once.")
-    options = read_arguments(on_invalid=on_invalid, max_invalid_ratio=max_invalid_ratio, endpoint=endpoint)
+    options = read_arguments(on_invalid=on_invalid, max_invalid_ratio=max_invalid_ratio, endpoint=endpoint, only_model=only_model)
     table = read_table(models)
     console, notices = Console(soft_wrap=True), Console(stderr=True)
     documents: list[FileDocument] = []
@@ -72,12 +73,15 @@ def validate(
     raise typer.Exit(code)
 
 
-def read_arguments(*, on_invalid: str | None, max_invalid_ratio: float | None, endpoint: str | None) -> Options:
+def read_arguments(
+    *, on_invalid: str | None, max_invalid_ratio: float | None, endpoint: str | None, only_model: str | None = None
+) -> Options:
     """The options of the file, read as the pipeline reads them from its metadata. Raises UsageError."""
     given = {
         "on-invalid": on_invalid,
         "max-invalid-ratio": None if max_invalid_ratio is None else f"{max_invalid_ratio:g}",
         "endpoint": endpoint,
+        "only-model": only_model,
     }
     metadata = {name: str(value) for name, value in given.items() if value is not None}
     options = read_options(

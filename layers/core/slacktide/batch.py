@@ -14,10 +14,11 @@ DROP_OWNER = "drop"  # whoever may write to input/ of the bucket
 MOST_NAMED_MODELS = 20
 
 
-class ObjectRef(msgspec.Struct, frozen=True):
+class ObjectRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of one object in a bucket. `bytes` is its size.
 
     `is_list`: the object is a JSON list of objects, which in their order are the content; `bytes` is the size of that.
+    `md5`: what the content should have, in lower-case hexadecimal, if its uploader said so; checked when a batch reads it.
     """
 
     bucket: str
@@ -25,6 +26,7 @@ class ObjectRef(msgspec.Struct, frozen=True):
     version_id: str
     bytes: int
     is_list: bool = False
+    md5: str | None = None
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,6 +43,8 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     show_backend: bool = False  # each output line tells its backend and round
     priority: str = "normal"
     max_cost_usd: Decimal | None = None
+    only_model: str | None = None  # the only one that its lines may name
+    output_expires_after: int | None = None  # seconds from the end on; then output and error file are deleted
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -100,7 +104,7 @@ class Batch(msgspec.Struct, frozen=True):
     retried_classes: list[CodeClass] | None = None  # of the errors whose lines are run again
     output: ObjectRef | None = None  # the result files, from the manifest on
     errors: ObjectRef | None = None
-    deleted: list[FileKind] = []  # result files that its owner has deleted
+    deleted: list[FileKind] = []  # result files that its owner has deleted, or that have expired
     waiting: Waiting | None = None  # for the end of other batches of its owner
 
     @property
@@ -132,6 +136,18 @@ class Batch(msgspec.Struct, frozen=True):
         lines = {FileKind.OUTPUT: self.completed, FileKind.ERRORS: self.failed}[kind]
         is_there = self.outcome is not None and lines and kind not in self.deleted
         return str(BatchFile(self.batch_id, kind)) if is_there else None
+
+    @property
+    def results_until(self) -> int | None:
+        """When output and error file expire; None: never, or it has not ended."""
+        after, ended = self.options.output_expires_after, self.ended_at
+        return None if after is None or ended is None else ended + after
+
+    def seen_at(self, now: int) -> "Batch":
+        """The batch as its owner sees it: files that have expired are as good as deleted."""
+        if self.results_until is None or now < self.results_until:
+            return self
+        return msgspec.structs.replace(self, deleted=[FileKind.OUTPUT, FileKind.ERRORS])
 
     @property
     def results(self) -> ResultKeys:

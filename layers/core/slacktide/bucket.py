@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from botocore.exceptions import ClientError
 
-from slacktide.errors import ConflictError, ObjectMissingError
+from slacktide.errors import ConflictError, ObjectMissingError, SlacktideError
 from slacktide.reading import AHEAD, Reader, Window
 
 T = TypeVar("T")
@@ -103,6 +103,14 @@ class Bucket:
     def delete(self, key: str) -> None:
         """Put a delete marker on an object; its versions stay until the lifecycle of the bucket removes them."""
         self.s3.delete_object(Bucket=self.name, Key=key)
+
+    def delete_below(self, prefix: str) -> None:
+        """Put delete markers on all objects below a prefix, a thousand with each call. Raises SlacktideError."""
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+            if keys := [{"Key": entry["Key"]} for entry in page.get("Contents", [])]:
+                answer = self.s3.delete_objects(Bucket=self.name, Delete={"Objects": keys, "Quiet": True})
+                if errors := answer.get("Errors"):
+                    raise SlacktideError(f"{len(errors)} objects below {prefix} were not deleted: {errors[0].get('Code')}")
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """The keys and sizes in bytes of the objects below a prefix, in the order of their names."""

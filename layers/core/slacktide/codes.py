@@ -25,12 +25,14 @@ class Code(StrEnum):
     INVALID_CUSTOM_ID = "invalid_custom_id"
     DUPLICATE_CUSTOM_ID = "duplicate_custom_id"
     MODEL_NOT_FOUND = "model_not_found"
+    MODEL_MISMATCH = "model_mismatch"
     NO_BACKEND_FOR_MODEL = "no_backend_for_model"
     URL_MISMATCH = "url_mismatch"
     UNSUPPORTED_PARAMETER = "unsupported_parameter"
     EMPTY_FILE = "empty_file"
     UNSUPPORTED_FILE = "unsupported_file"
     INPUT_NOT_FOUND = "input_not_found"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
     INVALID_OPTION = "invalid_option"
     INVALID_MODEL_TABLE = "invalid_model_table"
     INVALID_LINES = "invalid_lines"
@@ -53,12 +55,14 @@ CLASSES: Final[dict[Code, CodeClass]] = {
     Code.INVALID_CUSTOM_ID: CodeClass.INVALID_LINE,
     Code.DUPLICATE_CUSTOM_ID: CodeClass.INVALID_LINE,
     Code.MODEL_NOT_FOUND: CodeClass.INVALID_LINE,
+    Code.MODEL_MISMATCH: CodeClass.INVALID_LINE,
     Code.NO_BACKEND_FOR_MODEL: CodeClass.INVALID_LINE,
     Code.URL_MISMATCH: CodeClass.INVALID_LINE,
     Code.UNSUPPORTED_PARAMETER: CodeClass.INVALID_LINE,
     Code.EMPTY_FILE: CodeClass.REFUSED_FILE,
     Code.UNSUPPORTED_FILE: CodeClass.REFUSED_FILE,
     Code.INPUT_NOT_FOUND: CodeClass.REFUSED_FILE,
+    Code.CHECKSUM_MISMATCH: CodeClass.REFUSED_FILE,
     Code.INVALID_OPTION: CodeClass.REFUSED_FILE,
     Code.INVALID_MODEL_TABLE: CodeClass.REFUSED_FILE,
     Code.INVALID_LINES: CodeClass.REFUSED_FILE,

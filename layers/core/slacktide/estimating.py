@@ -134,7 +134,8 @@ class Estimator:
             return _nothing(file.refusal)
         with TemporaryFile() as ids:
             tallies = Tallies(self.models, ids)
-            scan = tallies.scan(Checker(self.models.find, self.route, options.endpoint), file.blocks)
+            checker = Checker(self.models.find, self.route, options.endpoint, only_model=options.only_model)
+            scan = tallies.scan(checker, file.blocks)
         invalid = len(scan.invalid)
         counts = {group.name: len(group.members - scan.invalid) for group in scan.groups}
         groups = [self._group(tally, counts[group]) for group, tally in tallies.groups.items() if counts[group]]

@@ -46,8 +46,11 @@ class Validation:
 
         `blocks` are those of the content; without them the object is read as it is, so it must be plain.
         """
-        endpoint = self.batch.options.endpoint
-        scan = Scan(Checker(self.routes.models.find, self.routes.route, endpoint, media_urls=self.media_urls), self)
+        options, routes = self.batch.options, self.routes
+        checker = Checker(
+            routes.models.find, routes.route, options.endpoint, media_urls=self.media_urls, only_model=options.only_model
+        )
+        scan = Scan(checker, self)
         with self._writes:
             scan.run(self.bucket.stream(self.batch.input.key, self.batch.input.version_id) if blocks is None else blocks)
             ids, late = self._ids.close(), self._late.close()

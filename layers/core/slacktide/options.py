@@ -28,9 +28,12 @@ OPTIONS = (
     "show-backend",
     "max-cost-usd",
     "priority",
+    "only-model",
+    "output-expires-after",
 )
-LONGEST_TAG = 256
+LONGEST_TAG = LONGEST_MODEL = 256  # characters
 LONGEST_ROUTE = 20  # steps
+SHORTEST_EXPIRY, LONGEST_EXPIRY = 3_600, 2_592_000  # seconds: 1 hour to 30 days (`types/file_create_params.py` of `openai` 3.x)
 
 
 def read_options(metadata: Mapping[str, str], settings: Settings, now: int) -> Options | Failure:
@@ -62,15 +65,22 @@ def read_options(metadata: Mapping[str, str], settings: Settings, now: int) -> O
         show_backend=_flag("show-backend", metadata.get("show-backend", "false"), problems),
         priority=_priority(metadata.get("priority", "normal"), problems),
         max_cost_usd=_budget(metadata.get("max-cost-usd"), problems),
+        only_model=_model(metadata.get("only-model"), problems),
+        output_expires_after=_expiry(metadata.get("output-expires-after"), problems),
     )
     if problems:
         return Failure(Code.INVALID_OPTION, "The options cannot be followed: " + "; ".join(problems) + ".")
     return options
 
 
-def _window(text: str, settings: Settings, problems: list[str]) -> int:
+def _seconds(text: str) -> int:
+    """A duration in seconds; -1 where it is none."""
     match = _DURATION.fullmatch(text)
-    seconds = int(match[1]) * _UNITS[match[2]] if match else -1
+    return int(match[1]) * _UNITS[match[2]] if match else -1
+
+
+def _window(text: str, settings: Settings, problems: list[str]) -> int:
+    seconds = _seconds(text)
     if not settings.window_shortest <= seconds <= settings.window_longest:
         shortest, longest = settings.window_shortest, settings.window_longest
         problems.append(f"completion-window is a number with s, m, h or d, from {shortest}s to {longest}s")
@@ -91,8 +101,7 @@ def _start(text: str | None, settings: Settings, now: int, problems: list[str]) 
     """A time or a duration from now on, as Unix seconds; a time that is over is no hindrance."""
     if text is None:
         return None
-    match = _DURATION.fullmatch(text)
-    start = now + int(match[1]) * _UNITS[match[2]] if match else _read_time(text)
+    start = now + _seconds(text) if _DURATION.fullmatch(text) else _read_time(text)
     if start is None or start > now + settings.window_longest:
         longest = f"{settings.window_longest}s"
         problems.append(f"not-before is a time as 2026-01-31T22:00:00Z, or a number with s, m, h or d, at most {longest} ahead")
@@ -137,6 +146,22 @@ def _budget(text: str | None, problems: list[str]) -> Decimal | None:
     if not amount:
         problems.append("max-cost-usd is a number of dollars above 0, with at most six decimals")
     return amount
+
+
+def _model(text: str | None, problems: list[str]) -> str | None:
+    if text is not None and not (0 < len(text) <= LONGEST_MODEL and text.isprintable()):
+        problems.append(f"only-model is the name of a model, of at most {LONGEST_MODEL} printable characters")
+    return text
+
+
+def _expiry(text: str | None, problems: list[str]) -> int | None:
+    if text is None:
+        return None
+    seconds = _seconds(text)
+    if not SHORTEST_EXPIRY <= seconds <= LONGEST_EXPIRY:
+        limits = f"from {SHORTEST_EXPIRY}s to {LONGEST_EXPIRY}s"
+        problems.append(f"output-expires-after is a number with s, m, h or d, {limits}")
+    return seconds
 
 
 def _flag(name: str, text: str, problems: list[str]) -> bool:

@@ -1,7 +1,7 @@
 """The table of records: batches, jobs and input guards in DynamoDB. Every change of state is a conditional write.
 
 Keys: `pk, sk`. A batch is (batch id, "batch"), a job (batch id, "job#" + job id), an input guard ("input#" + hash, "guard").
-Indexes: `gsi1` (owner, created), `gsi2` (open work: status, deadline), `gsi3` (batches of one input key, created).
+Indexes: `gsi1` (owner, created), `gsi2` (open work, and what expires: by time), `gsi3` (batches of one input key, created).
 """
 
 import hashlib
@@ -15,11 +15,13 @@ from botocore.exceptions import ClientError
 
 from slacktide.batch import Batch, Job, ObjectRef, StatusChange
 from slacktide.errors import ConflictError, LeaseHeldError, NotFoundError, TransitionError
+from slacktide.ids import FileKind
 from slacktide.items import from_item, only_failed_condition, query, to_item, update
 from slacktide.statuses import EDGES, BatchStatus, JobState, sources
 from slacktide.transactions import change, commit, put
 
 OPEN = "open"  # gsi2: batches that have not ended or whose events have not all been sent
+EXPIRING = "expiring"  # gsi2: ended batches whose result files expire, by that time
 ABANDONED = "abandoned"  # gsi2: jobs that may still run upstream though nothing waits for them
 _CREATED = "%012d"  # so that times sort as text
 _IS_OPEN = ~Attr("state").is_in([str(state) for state in JobState if state.is_closed])
@@ -158,12 +160,17 @@ class Records:
             return batch
 
     def mark_announced(self, batch: Batch, count: int) -> None:
-        """Note that the first `count` events of a batch were sent; a batch that ended with all sent needs no more care."""
+        """Note that the first `count` events of a batch were sent; one that ended with all sent needs no more care, or later."""
         is_done = batch.status.is_final and count >= batch.sequence
         condition = Attr("announced").lt(count)
-        remove = ("gsi2pk", "gsi2sk") if is_done else ()
+        fields: dict[str, object] = {"announced": count}
+        remove: tuple[str, ...] = ()
+        if is_done and batch.results_until is not None:
+            fields |= {"gsi2pk": EXPIRING, "gsi2sk": _CREATED % batch.results_until}
+        elif is_done:
+            remove = ("gsi2pk", "gsi2sk")
         try:
-            update(self.table, _batch_key(batch.batch_id), Batch, condition, {"announced": count}, remove=remove)
+            update(self.table, _batch_key(batch.batch_id), Batch, condition, fields, remove=remove)
         except ConflictError:
             return  # another invocation has announced as much
 
@@ -171,6 +178,16 @@ class Records:
         """The ids of the batches that have not ended or have events to send, the next deadline first."""
         for item in query(self.table, "gsi2", Key("gsi2pk").eq(OPEN)):
             yield item["pk"]
+
+    def expired_batches(self, now: int) -> Iterator[str]:
+        """The ids of ended batches whose result files have expired and are not known to be deleted, the oldest first."""
+        for item in query(self.table, "gsi2", Key("gsi2pk").eq(EXPIRING) & Key("gsi2sk").lt(_CREATED % (now + 1))):
+            yield item["pk"]
+
+    def note_expired(self, batch_id: str) -> None:
+        """Note that the result files of a batch were deleted since they had expired."""
+        fields = {"deleted": [FileKind.OUTPUT, FileKind.ERRORS]}
+        update(self.table, _batch_key(batch_id), Batch, Attr("pk").exists(), fields, remove=("gsi2pk", "gsi2sk"))
 
     def batches_of_owner(self, owner: str, until: int | None = None, page: int | None = None) -> Iterator[Batch]:
         """The batches of an owner, newest first; those of second `until` and before, if given. `page` is read at once."""
@@ -184,6 +201,11 @@ class Records:
         """The ids of the batches that were made of any version of an input key, newest first."""
         for item in query(self.table, "gsi3", Key("gsi3pk").eq(_input_pool(key)), forward=False):
             yield item["pk"]
+
+    def open_batch_of_input(self, key: str) -> str | None:
+        """The id of a batch of an input key that has not ended; None where all have."""
+        batch_ids = self.batches_of_input(key)
+        return next((batch_id for batch_id in batch_ids if not self.get_batch(batch_id).status.is_final), None)
 
     # Jobs
 

@@ -26,7 +26,8 @@ class Sources:
         """An input, decompressed. A dropped one is what its name says; of an uploaded one the first bytes say what it is."""
         limits = Limits(self.settings.largest_input_megabytes * MEGABYTE, self.settings.largest_input_ratio)
         name = None if source.key.startswith(UPLOAD_PREFIX) else source.key
-        return open_input(self.blocks(source) if source.bytes else (), name=name, size=source.bytes, limits=limits)
+        blocks = self.blocks(source) if source.bytes else ()
+        return open_input(blocks, name=name, size=source.bytes, limits=limits, md5=source.md5)
 
     def blocks(self, source: ObjectRef) -> Iterator[bytes]:
         """The content of an input, object after object. Raises ObjectMissingError."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from boto3.dynamodb.conditions import Attr
 
@@ -27,11 +28,13 @@ from slacktide.tickets import Ticket
 from slacktide.timetable import reserve_begins
 
 SEND_PATIENCE = 60  # seconds; who created the batch sends its message at once, if he lives
+MOST_REMOVED = 100  # of a kind, in one run
+USED_SECONDS = 3_600  # until a file is looked at again that had expired and was still needed
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Looks after every batch that has not ended, and removes uploads that were not completed."""
+    """Looks after every batch that has not ended; removes what has expired, and uploads that were not completed."""
 
     records: Records
     files: Files
@@ -50,7 +53,9 @@ class Sweeper:
         counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0, sent=0, removed=0, released=0)
         failures: list[Exception] = []
         work = [partial(self._look_after, batch_id) for batch_id in self.records.open_batches()]
-        work += [partial(self._remove, file) for file in self.files.overdue(self.now())]
+        work += [partial(self._remove, file) for file in islice(self.files.overdue(self.now()), MOST_REMOVED)]
+        work += [partial(self._expire, file) for file in islice(self.files.expired(self.now()), MOST_REMOVED)]
+        work += [partial(self._expire_results, one) for one in islice(self.records.expired_batches(self.now()), MOST_REMOVED)]
         work += [partial(self._release, reservation) for reservation in self.quotas.ledger.left_behind()]
         work += [partial(self._drop, ticket) for ticket in self.quotas.queues.lapsed(self.now())]
         # Last: an upstream that does not answer costs a minute for each job, and in the end this function.
@@ -72,10 +77,24 @@ class Sweeper:
         return {"restarted": int(self._revive(batch)), "unannounced": int(not self._announced(batch))}
 
     def _remove(self, file: File) -> dict[str, int]:
-        """Remove an upload that was not completed in time: first what it holds, then that there was one."""
-        for key, _ in self.bucket.list(upload(file.file_id)):
-            self.bucket.delete(key)
+        """Remove a file: first what it holds, then that there was one."""
+        self.bucket.delete_below(upload(file.file_id))
         self.files.forget(file)
+        return {"removed": 1}
+
+    def _expire(self, file: File) -> dict[str, int]:
+        """Remove a file whose time is over, unless a batch still runs it: then later."""
+        if file.source is not None and self.records.open_batch_of_input(file.source.key) is not None:
+            self.files.put_off(file, self.now() + USED_SECONDS)
+            return {}
+        return self._remove(file)
+
+    def _expire_results(self, batch_id: str) -> dict[str, int]:
+        """Delete output and error file of a batch, whose time is over."""
+        results = self.records.get_batch(batch_id).results
+        for key in (results.output, results.errors):
+            self.bucket.delete(key)
+        self.records.note_expired(batch_id)
         return {"removed": 1}
 
     def _stop(self, job: Job) -> dict[str, int]:

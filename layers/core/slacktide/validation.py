@@ -44,13 +44,15 @@ class Checker:
     """Checks lines against the models that can run here.
 
     `find_model` answers the model of a name or None; `route` its backends, in order; `endpoint` is the only endpoint
-    that the batch may have, None for any; `media_urls` says whether media may be named by URL.
+    that the batch may have and `only_model` a name of its only model, None for any; `media_urls` says whether media may be named
+    by URL.
     """
 
     find_model: Callable[[str], Model | None]
     route: Callable[[Model], list[str]]
     endpoint: str | None = None
     media_urls: bool = True
+    only_model: str | None = None
     _reader: JsonReader = field(default_factory=JsonReader)
 
     def check(self, line: Line) -> Request | Fault:
@@ -71,6 +73,8 @@ class Checker:
         model = self.find_model(name)
         if model is None:
             return Code.MODEL_NOT_FOUND, "body.model is not in the model table."
+        if self.only_model is not None and model != self.find_model(self.only_model):
+            return Code.MODEL_MISMATCH, f"body.model means {model.id}, but this batch is for {self.only_model} only."
         if not model.enabled:
             return Code.MODEL_NOT_FOUND, f"{model.id} is switched off: enabled is false in the stack's model table."
         if endpoint not in model.endpoints:

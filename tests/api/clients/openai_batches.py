@@ -1,5 +1,6 @@
 """The official client of OpenAI: batches, pages, errors, and the calls that are Slacktide's own. The key is in OPENAI_API_KEY."""
 
+import hashlib
 import json
 import time
 from typing import Any
@@ -18,6 +19,7 @@ def check(target: Target, facts: Facts) -> None:
     check_own(client, ended, target, facts)
     check_cancel(client, target, facts)
     check_failed(client, target, facts)
+    check_checksums(client, target, facts)
     check_pages(client, facts)
     check_errors(client, target, facts)
 
@@ -131,6 +133,30 @@ def check_failed(client: openai.OpenAI, target: Target, facts: Facts) -> None:
     facts.note("it says when", assumed=True, observed=batch.failed_at >= batch.created_at)
 
 
+def check_checksums(client: openai.OpenAI, target: Target, facts: Facts) -> None:
+    """Of two equal files that came in chunks the one has the MD5 that it should have; its results expire."""
+    path = write_input(target, "chunks", *["x" * 1_000] * 9)
+    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    chunked = {"file": path, "mime_type": "application/jsonl", "purpose": "batch", "part_size": 4_000}
+    files = [client.uploads.upload_file_chunked(**chunked, md5=md5).file for md5 in (digest.upper(), digest[::-1])]
+    new = {"endpoint": ENDPOINT, "completion_window": "24h", "output_expires_after": {"anchor": "created_at", "seconds": 3_600}}
+    made = [client.batches.create(input_file_id=file.id, **new) for file in files]
+    good, bad = (target.wait(lambda it=it: client.batches.retrieve(it.id), lambda it: it.status.upper()) for it in made)
+    facts.note(
+        "a file that is what was sent is run", assumed=("completed", 9), observed=(good.status, good.request_counts.completed)
+    )
+    output = client.files.retrieve(good.output_file_id)
+    facts.note("its results say when they expire", assumed=3_600, observed=output.expires_at - good.completed_at)
+    facts.note("one that is not is not", assumed=("failed", 0, 9), observed=(bad.status, *counts_of(bad)))
+    facts.note("it says why", assumed="checksum_mismatch", observed=bad.errors.data[0].code)
+    facts.note("nothing of it was run", assumed=0, observed=bad.usage.total_tokens)
+
+
+def counts_of(batch: Any) -> tuple[int, int]:
+    """Lines that were run, and that were not."""
+    return batch.request_counts.completed, batch.request_counts.failed
+
+
 def check_pages(client: openai.OpenAI, facts: Facts) -> None:
     """The client turns the pages by itself."""
     whole = [batch.id for batch in client.batches.list(limit=100)]
@@ -166,7 +192,7 @@ def check_errors(client: openai.OpenAI, target: Target, facts: Facts) -> None:
     expiry = refusal_of(
         client.batches.create, input_file_id=file.id, output_expires_after={"anchor": "created_at", "seconds": 9}, **new
     )
-    facts.note("an expiry that is not kept", assumed="BadRequestError unsupported_parameter", observed=expiry)
+    facts.note("an expiry that is too soon", assumed="BadRequestError invalid_request", observed=expiry)
     purpose = refusal_of(client.files.create, file=("a.jsonl", b"{}\n"), purpose="fine-tune")
     facts.note("another purpose", assumed="BadRequestError invalid_request", observed=purpose)
     stranger = openai.OpenAI(base_url=f"{target.url}/openai/v1", api_key="slk_" + "a" * 16 + "_" + "b" * 43)

@@ -1,5 +1,6 @@
 """The official client of OpenAI: files and uploads, sync. The key is in OPENAI_API_KEY."""
 
+import hashlib
 import io
 import time
 
@@ -17,6 +18,7 @@ def check(target: Target, facts: Facts) -> None:
     check_files(client, target, facts)
     check_pages(client, facts)
     check_uploads(client, facts)
+    check_expiry(client, facts)
     check_chunks(client, target, facts)
     check_too_large(client, facts)
 
@@ -84,6 +86,31 @@ def check_uploads(client: openai.OpenAI, facts: Facts) -> None:
     facts.note("a cancelled upload takes no part", assumed="BadRequestError invalid_request", observed=late)
     unknown = refusal_of(client.uploads.parts.create, "upload_" + "a" * 26, data=b"1")
     facts.note("an unknown upload is not found", assumed="NotFoundError not_found", observed=unknown)
+
+
+def check_expiry(client: openai.OpenAI, facts: Facts) -> None:
+    """Files that go by themselves, in an hour at the earliest; here they only say so."""
+    day, content = {"anchor": "created_at", "seconds": 86_400}, b'{"custom_id": "a"}\n'
+    file = client.files.create(file=("day.jsonl", content), purpose="batch", expires_after=day)
+    facts.note("a file says when it expires", assumed=86_400, observed=file.expires_at - file.created_at)
+    found = client.files.retrieve(file.id).expires_at
+    facts.note("and keeps to it", assumed=file.expires_at, observed=found)
+    new = {"bytes": len(content), "filename": "day.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
+    upload = client.uploads.create(**new, expires_after=day)
+    part = client.uploads.parts.create(upload.id, data=content)
+    done = client.uploads.complete(
+        upload.id, part_ids=[part.id], md5=hashlib.md5(content, usedforsecurity=False).hexdigest()
+    ).file
+    facts.note("so does one that came in parts", assumed=86_400, observed=done.expires_at - done.created_at)
+    forever = client.files.create(file=("a.jsonl", content), purpose="batch")
+    facts.note("others stay", assumed=None, observed=forever.expires_at)
+    soon = {"anchor": "created_at", "seconds": 3_599}
+    told = refusal_of(client.files.create, file=("a.jsonl", content), purpose="batch", expires_after=soon)
+    facts.note("an hour is the least", assumed="BadRequestError invalid_request", observed=told)
+    told = refusal_of(client.uploads.create, **new, expires_after=soon)
+    facts.note("of uploads too", assumed="BadRequestError invalid_request", observed=told)
+    told = refusal_of(client.uploads.complete, upload.id, part_ids=[part.id], md5="no checksum")
+    facts.note("what is no MD5 is refused", assumed="BadRequestError invalid_request", observed=told)
 
 
 def check_chunks(client: openai.OpenAI, target: Target, facts: Facts) -> None:

@@ -25,7 +25,8 @@ def check_sync(target: Target, facts: Facts) -> None:
     facts.note("sync: its content is as it was", assumed=path.read_bytes(), observed=client.files.content(file.id).read())
     again = client.files.upload(path, purpose="batch-api")
     facts.note("sync: each upload is a file of its own", assumed=True, observed=again.id != file.id)
-    created = client.batches.create(endpoint=ENDPOINT, input_file_id=file.id, completion_window="24h").job
+    new = {"endpoint": ENDPOINT, "completion_window": "24h", "model_id": target.model}
+    created = client.batches.create(input_file_id=file.id, **new).job
     facts.note("sync: a new batch is being validated", assumed="VALIDATING", observed=created.status)
     facts.note("sync: the batch is listed", assumed=created.id, observed=client.batches.list()[0].id)
     facts.note("sync: a file in use stays", assumed=400, observed=status_of(client.files.delete, file.id))

@@ -17,7 +17,7 @@ from slacktide.api.pages import Page, take_page
 from slacktide.batch import Batch, Failure, LineIndex, ObjectRef, Options, StatusChange
 from slacktide.bucket import Bucket
 from slacktide.cancelling import Canceller
-from slacktide.codes import CodeClass
+from slacktide.codes import Code, CodeClass
 from slacktide.creation import Attempt, Creator, KeyReusedError
 from slacktide.errors import NotFoundError, ObjectMissingError
 from slacktide.faults import Fault
@@ -92,6 +92,8 @@ class BatchService:
         original = self.get(owner, batch_id)
         if not original.status.is_final:
             raise BadRequestError(f"{batch_id} is {original.status}: its failed lines can be run again when it has ended.")
+        if original.failure is not None and original.failure.code is Code.CHECKSUM_MISMATCH:
+            raise BadRequestError(f"The input of {batch_id} is not what was sent: upload it again.", code=original.failure.code)
         if not original.failed:
             raise BadRequestError(f"No line of {batch_id} failed.", code="nothing_to_retry")
         wanted = sorted(set(classes or DEFAULT_CLASSES))
@@ -114,7 +116,7 @@ class BatchService:
             batch = None
         if batch is None or batch.owner != owner:
             raise NoSuchThingError("There is no such batch.")
-        return batch
+        return batch.seen_at(self.now())
 
     def page(self, owner: str, *, after: str | None, limit: int) -> Page[Batch]:
         """A page of the owner's batches, newest first. Raises BadRequestError for an `after` that is none of them."""
@@ -122,8 +124,9 @@ class BatchService:
             last = None if after is None else self.get(owner, after)
         except NoSuchThingError:
             raise BadRequestError("after is none of your batches.", param="after") from None
+        now = self.now()
         found = self.records.batches_of_owner(owner, None if last is None else last.created_at, limit + 1)
-        return take_page((batch for batch in found if last is None or batch.order < last.order), limit)
+        return take_page((batch.seen_at(now) for batch in found if last is None or batch.order < last.order), limit)
 
     def cancel(self, owner: str, batch_id: str) -> Batch:
         """Ask a batch to end; one that is ending is answered as it is. Raises BadRequestError when it has ended."""

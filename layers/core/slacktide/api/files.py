@@ -1,7 +1,7 @@
 """Files as a caller sees them: those that he uploaded, and those that his batches have of themselves."""
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ RESULT_KINDS = (FileKind.OUTPUT, FileKind.ERRORS)
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A file. `source` is its content; `created_at` is in Unix seconds."""
+    """A file. `source` is its content; times are in Unix seconds, `expires_at` is when it will be gone, if ever."""
 
     file_id: str
     kind: FileKind
@@ -37,6 +37,7 @@ class FileView:
     created_at: int
     source: ObjectRef
     order: tuple[int, str]  # lists are sorted by it, the newest first
+    expires_at: int | None = None
 
 
 class _Result(msgspec.Struct):
@@ -60,6 +61,7 @@ class FileService:
     files: Files
     sources: Sources
     links: Links
+    now: Callable[[], int]
 
     def get(self, owner: str, file_id: str) -> FileView:
         """One file. Raises NoSuchThingError."""
@@ -72,8 +74,9 @@ class FileService:
         """A page of the owner's files, newest first. Raises BadRequestError for an `after` that is none of them."""
         last = self._cursor(owner, after)
         until = None if last is None else last[0]
-        files = self.files.of_owner(owner, until, limit + 1) if FileKind.UPLOADED in kinds else iter(())
-        batches = self.records.batches_of_owner(owner, until, limit + 1)
+        now = self.now()
+        files = self.files.of_owner(owner, now, until, limit + 1) if FileKind.UPLOADED in kinds else iter(())
+        batches = (batch.seen_at(now) for batch in self.records.batches_of_owner(owner, until, limit + 1))
         merged = heapq.merge(map(view_uploaded, files), self._results(batches, kinds), key=lambda file: file.order, reverse=True)
         return take_page((file for file in merged if last is None or file.order < last), limit)
 
@@ -90,20 +93,19 @@ class FileService:
         if file.kind is not FileKind.UPLOADED:
             self._delete_result(owner, file)
             return
-        for batch_id in self.records.batches_of_input(file.source.key):
-            if not self.records.get_batch(batch_id).status.is_final:
-                raise BadRequestError(f"{batch_id} runs this file; delete it when that has ended.", code="file_in_use")
+        batch_id = self.records.open_batch_of_input(file.source.key)
+        if batch_id is not None:
+            raise BadRequestError(f"{batch_id} runs this file; delete it when that has ended.", code="file_in_use")
         try:
             self.files.change(self.ready(owner, file_id), FileState.DELETED)
         except ConflictError as error:
             raise NoSuchThingError(f"There is no file {file_id}.") from error
-        for key, _ in self.bucket.list(keys.upload(file_id)):
-            self.bucket.delete(key)
+        self.bucket.delete_below(keys.upload(file_id))
 
     def ready(self, owner: str, file_id: str) -> File:
         """The record of an uploaded file. Raises NoSuchThingError, also while its upload is not completed."""
         try:
-            file = self.files.get(file_id, owner)
+            file = self.files.get(file_id, owner, self.now())
         except NotFoundError:
             file = None
         if file is None or file.state is not FileState.READY:
@@ -145,7 +147,7 @@ class FileService:
 
     def _of_batch(self, owner: str, of_batch: BatchFile) -> FileView:
         try:
-            batch = self.records.get_batch(of_batch.batch_id)
+            batch = self.records.get_batch(of_batch.batch_id).seen_at(self.now())
         except NotFoundError:
             raise NoSuchThingError("There is no such file.") from None
         is_there = of_batch.kind is FileKind.INPUT if batch.file_id is None else False
@@ -161,7 +163,8 @@ class FileService:
             return FileView(str(of_batch), kind, batch.input_file_name or "", size, batch.created_at, batch.input, order)
         source = self._result(batch, kind)
         name = f"{batch.batch_id}_{'output' if kind is FileKind.OUTPUT else 'errors'}.jsonl"
-        return FileView(str(of_batch), kind, name, source.bytes, batch.ended_at or batch.created_at, source, order)
+        since, until = batch.ended_at or batch.created_at, batch.results_until
+        return FileView(str(of_batch), kind, name, source.bytes, since, source, order, until)
 
     def _result(self, batch: Batch, kind: FileKind) -> ObjectRef:
         """Where a result file is; batches that ended under an earlier version have it in the manifest alone."""
@@ -187,8 +190,8 @@ class FileService:
 def view_uploaded(file: File) -> FileView:
     if file.source is None:
         raise NoSuchThingError(f"There is no file {file.file_id}; its upload has not been completed.")
-    order = file.created_at, file.file_id
-    return FileView(file.file_id, FileKind.UPLOADED, file.filename, file.bytes, file.created_at, file.source, order)
+    order = file.since, file.file_id
+    return FileView(file.file_id, FileKind.UPLOADED, file.filename, file.bytes, file.since, file.source, order, file.expires_at)
 
 
 def ref_of(bucket: str, key: str, head: dict[str, Any]) -> ObjectRef:

@@ -19,6 +19,7 @@ from slacktide.api.openai_objects import (
     BatchObject,
     BatchPage,
     BatchUsage,
+    ExpiresAfter,
     FileDeleted,
     FileObject,
     FilePage,
@@ -76,8 +77,8 @@ def create_file(api: Api, call: Call) -> Reply:
     if form.content is None:
         raise BadRequestError("The form has no file.", param="file", code="missing_file")
     check_purpose(form.fields.get("purpose"))
-    refuse_expiry("expires_after", [name for name in form.fields if name.startswith("expires_after")])
-    return Reply(render_file(api.uploads.store(call.owner, form.filename or "upload.jsonl", form.content)))
+    expiry = seconds_of(read_expiry(form.fields))
+    return Reply(render_file(api.uploads.store(call.owner, form.filename or "upload.jsonl", form.content, expiry)))
 
 
 def list_files(api: Api, call: Call) -> Reply:
@@ -115,8 +116,8 @@ def create_upload(api: Api, call: Call) -> Reply:
     """Begin an upload in parts."""
     wanted = call.json(UploadCreate)
     check_purpose(wanted.purpose)
-    refuse_expiry("expires_after", wanted.expires_after)
-    return Reply(render_upload(api.uploads.begin_upload(call.owner, wanted.filename, wanted.bytes)))
+    expiry = seconds_of(wanted.expires_after)
+    return Reply(render_upload(api.uploads.begin_upload(call.owner, wanted.filename, wanted.bytes, expiry)))
 
 
 def add_upload_part(api: Api, call: Call, upload_id: str) -> Reply:
@@ -131,10 +132,8 @@ def add_upload_part(api: Api, call: Call, upload_id: str) -> Reply:
 def complete_upload(api: Api, call: Call, upload_id: str) -> Reply:
     """End an upload: its parts, in the order that is given, are a file."""
     wanted = call.json(UploadComplete)
-    if wanted.md5 is not None:
-        raise BadRequestError("md5 is not checked by this version; leave it out.", param="md5", code="unsupported_parameter")
     file_id = file_of(upload_id)
-    view = api.uploads.complete_upload(call.owner, file_id, wanted.part_ids)
+    view = api.uploads.complete_upload(call.owner, file_id, wanted.part_ids, wanted.md5)
     return Reply(render_upload(api.uploads.look(call.owner, file_id), view))
 
 
@@ -149,8 +148,9 @@ def cancel_upload(api: Api, call: Call, upload_id: str) -> Reply:
 def create_batch(api: Api, call: Call) -> Reply:
     """Run a file as a batch."""
     wanted = call.json(BatchCreate)
-    refuse_expiry("output_expires_after", wanted.output_expires_after)
     options = {"completion-window": wanted.completion_window}
+    if wanted.output_expires_after is not None:
+        options["output-expires-after"] = f"{wanted.output_expires_after.seconds}s"
     creation = Creation(wanted.input_file_id, wanted.endpoint, options, wanted.metadata)
     return Reply(render_batch(api.batches.create(call.owner, creation, call.attempt)))
 
@@ -207,11 +207,20 @@ def check_purpose(purpose: str | None) -> None:
         raise BadRequestError(f"purpose must be {PURPOSE}: batches are all that is run here.", param="purpose")
 
 
-def refuse_expiry(name: str, value: object) -> None:
-    """Raises BadRequestError where something is to be deleted by itself, which nothing here does."""
-    if value:
-        message = f"{name} is not supported: files stay until they are deleted. Set a lifecycle rule on the bucket."
-        raise BadRequestError(message, param=name, code="unsupported_parameter")
+def read_expiry(fields: dict[str, str]) -> ExpiresAfter | None:
+    """What a form has as `expires_after[anchor]` and `expires_after[seconds]`. Raises BadRequestError."""
+    given = {
+        name.removeprefix("expires_after").strip("[]"): text for name, text in fields.items() if name.startswith("expires_after")
+    }
+    try:
+        return msgspec.convert(given, ExpiresAfter, strict=False) if given else None
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"expires_after cannot be read: {error}.".replace("$.", ""), param="expires_after") from None
+
+
+def seconds_of(expiry: ExpiresAfter | None) -> int | None:
+    """For how long a file is kept; None: until it is deleted."""
+    return None if expiry is None else expiry.seconds
 
 
 def file_of(upload_id: str) -> str:
@@ -226,7 +235,7 @@ def ends(entries: list[Any]) -> tuple[str | None, str | None]:
 
 def render_file(file: FileView) -> FileObject:
     """`types/file_object.py`."""
-    return FileObject(file.file_id, file.bytes, file.created_at, file.filename, PURPOSES[file.kind])
+    return FileObject(file.file_id, file.bytes, file.created_at, file.filename, PURPOSES[file.kind], expires_at=file.expires_at)
 
 
 def render_upload(file: File, view: FileView | None = None) -> UploadObject:
@@ -286,7 +295,12 @@ ROUTES = (
         create_file,
         "Upload a file of up to 4 MB",
         FileObject,
-        form=(FormField("file", "The JSONL file.", is_file=True), FormField("purpose", "batch")),
+        form=(
+            FormField("file", "The JSONL file.", is_file=True),
+            FormField("purpose", "batch"),
+            FormField("expires_after[anchor]", "created_at", is_required=False),
+            FormField("expires_after[seconds]", "When it is deleted: 3600 to 2592000.", is_required=False),
+        ),
     ),
     Route(
         "GET",

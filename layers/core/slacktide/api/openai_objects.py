@@ -1,11 +1,19 @@
 """What is sent and answered in OpenAI's dialect. Source: the types of the package `openai` (3.x)."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from slacktide.options import LONGEST_EXPIRY, SHORTEST_EXPIRY
 from slacktide.waits import Wait
+
+
+class ExpiresAfter(msgspec.Struct, frozen=True):
+    """When a file is to be gone: seconds after it was created."""
+
+    anchor: Annotated[str, Meta(pattern="^created_at$")]
+    seconds: Annotated[int, Meta(ge=SHORTEST_EXPIRY, le=LONGEST_EXPIRY)]
 
 
 class FileObject(msgspec.Struct, frozen=True):
@@ -18,6 +26,7 @@ class FileObject(msgspec.Struct, frozen=True):
     purpose: str
     object: str = "file"
     status: str = "processed"
+    expires_at: int | None = None
 
 
 class FilePage(msgspec.Struct, frozen=True):
@@ -68,14 +77,14 @@ class UploadCreate(msgspec.Struct, frozen=True):
     filename: str
     mime_type: str
     purpose: str
-    expires_after: dict[str, Any] | None = None
+    expires_after: ExpiresAfter | None = None
 
 
 class UploadComplete(msgspec.Struct, frozen=True):
     """The parts, in their order."""
 
     part_ids: list[str]
-    md5: str | None = None
+    md5: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$", max_length=32)] | None = None
 
 
 class BatchCreate(msgspec.Struct, frozen=True):
@@ -85,7 +94,7 @@ class BatchCreate(msgspec.Struct, frozen=True):
     endpoint: str
     completion_window: str = "24h"
     metadata: dict[str, str] | None = None
-    output_expires_after: dict[str, Any] | None = None
+    output_expires_after: ExpiresAfter | None = None
 
 
 class BatchError(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from slacktide.api.errors import NoSuchThingError
 from slacktide.batch import Batch, Job, LineIndex, ObjectRef, Part, Summary
 from slacktide.bucket import Bucket
 from slacktide.errors import ObjectMissingError
+from slacktide.ids import FileKind
 from slacktide.links import Links
 from slacktide.parts import read_parts
 from slacktide.records import Records
@@ -55,6 +56,8 @@ class PartService:
         raise NoSuchThingError("There is no such part.")
 
     def _parts(self, batch: Batch) -> Iterator[tuple[FinishedPart, Part]]:
+        if FileKind.OUTPUT in batch.deleted:  # they hold what it held
+            return
         for job in self.records.counted_jobs(batch):
             if job.state is JobState.SETTLED and job.completed:
                 yield from ((_view(job, number, part), part) for number, part in enumerate(self._collected(job), 1))

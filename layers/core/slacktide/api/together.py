@@ -131,10 +131,11 @@ def retrieve_content(api: Api, call: Call, file_id: str) -> Reply:
 def create_batch(api: Api, call: Call) -> Reply:
     """Run a file as a batch."""
     wanted = call.json(BatchCreate)
-    if wanted.model_id is not None:
-        message = "model_id is not supported: each line names its model, in body.model."
-        raise BadRequestError(message, param="model_id", code="unsupported_parameter")
-    given = {"completion-window": wanted.completion_window, "priority": name_priority(wanted.priority)}
+    given = {
+        "completion-window": wanted.completion_window,
+        "priority": name_priority(wanted.priority),
+        "only-model": wanted.model_id,
+    }
     options = {name: value for name, value in given.items() if value is not None}
     batch = api.batches.create(call.owner, Creation(wanted.input_file_id, wanted.endpoint, options, None), call.attempt)
     return Reply(BatchCreated(render_batch(batch)), status=HTTPStatus.CREATED)

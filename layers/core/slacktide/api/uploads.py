@@ -49,9 +49,9 @@ class UploadService:
             raise BadRequestError("This upload has parts: complete it with them.")
         return self._finish(file, [self._object(keys.upload_part(file_id, 1), "the file")])
 
-    def store(self, owner: str, filename: str, content: bytes) -> FileView:
-        """Store a file that came with the call."""
-        file = self._begin(owner, filename)
+    def store(self, owner: str, filename: str, content: bytes, expires_after: int | None = None) -> FileView:
+        """Store a file that came with the call, for `expires_after` seconds."""
+        file = self._begin(owner, filename, expires_after=expires_after)
         return self._finish(file, [self._write(keys.upload_part(file.file_id, 1), content)])
 
     # Uploads in numbered parts, by URLs
@@ -91,20 +91,19 @@ class UploadService:
             raise BadRequestError("This upload was completed; delete its file.")
         if file.state is FileState.PENDING:
             file = self._change(file, FileState.CANCELLED)
-            for key, _ in self.bucket.list(keys.upload(file_id)):
-                self.bucket.delete(key)
+            self.bucket.delete_below(keys.upload(file_id))
         return file
 
     # Uploads in parts that come with calls (OpenAI's `uploads`)
 
-    def begin_upload(self, owner: str, filename: str, size: int) -> File:
-        """A file that is to be uploaded by calls; it will have `size` bytes."""
-        return self._begin(owner, filename, size=size)
+    def begin_upload(self, owner: str, filename: str, size: int, expires_after: int | None = None) -> File:
+        """A file that is to be uploaded by calls; it will have `size` bytes, and be kept for `expires_after` seconds."""
+        return self._begin(owner, filename, size=size, expires_after=expires_after)
 
     def look(self, owner: str, file_id: str) -> File:
         """An upload as it is. Raises NoSuchThingError."""
         try:
-            return self.files.get(file_id, owner)
+            return self.files.get(file_id, owner, self.now())
         except NotFoundError:
             raise NoSuchThingError("There is no such upload.") from None
 
@@ -118,8 +117,18 @@ class UploadService:
         self.files.add_part(file, part)
         return part
 
-    def complete_upload(self, owner: str, file_id: str, part_ids: list[str]) -> FileView:
-        """Take parts, in this order, as the file. Raises BadRequestError when they are not those, or not as long."""
+    def complete_upload(self, owner: str, file_id: str, part_ids: list[str], md5: str | None = None) -> FileView:
+        """Take parts, in this order, as the file. Raises BadRequestError when they are not those, or not as long.
+
+        Their bytes are not looked at here: a batch of the file fails if they do not have this `md5`.
+        """
+        md5 = None if md5 is None else md5.lower()
+        view = self._complete(owner, file_id, part_ids, md5)
+        if md5 not in {None, view.source.md5}:
+            raise BadRequestError("This upload was completed before, without this md5.", param="md5")
+        return view
+
+    def _complete(self, owner: str, file_id: str, part_ids: list[str], md5: str | None) -> FileView:
         file = self._not_given_up(owner, file_id)
         if file.state is FileState.READY:
             return view_uploaded(file)
@@ -133,32 +142,33 @@ class UploadService:
         total = sum(one.bytes for one in objects)
         if total != file.bytes:
             raise BadRequestError(f"The parts have {total} bytes together; {file.bytes} were announced.", param="part_ids")
-        return self._finish(file, objects)
+        return self._finish(file, objects, md5)
 
     # What they share
 
-    def _begin(self, owner: str, filename: str, *, size: int = 0, parts: int = 0) -> File:
+    def _begin(self, owner: str, filename: str, *, size: int = 0, parts: int = 0, expires_after: int | None = None) -> File:
         if not 1 <= len(filename) <= LONGEST_NAME:
             raise BadRequestError(f"The name of a file has 1 to {LONGEST_NAME} characters.", param="filename")
         now = self.now()
-        return self.files.put(
-            File(new_file_id(), owner, filename, "batch", now, bytes=size, uploads_until=now + UPLOAD_SECONDS, parts=parts)
-        )
+        until = now + UPLOAD_SECONDS
+        file = File(new_file_id(), owner, filename, "batch", now, bytes=size, uploads_until=until, parts=parts)
+        return self.files.put(msgspec.structs.replace(file, expires_after=expires_after))
 
-    def _finish(self, file: File, objects: list[ObjectRef]) -> FileView:
+    def _finish(self, file: File, objects: list[ObjectRef], md5: str | None = None) -> FileView:
         total = sum(one.bytes for one in objects)
         source = objects[0]
         if len(objects) > 1:
             key = keys.upload(file.file_id, LIST_NAME)
             listed = self._write(key, pretty(objects))
             source = msgspec.structs.replace(listed, bytes=total, is_list=True)
-        return view_uploaded(self._change(file, FileState.READY, bytes=total, source=source))
+        source = msgspec.structs.replace(source, md5=md5)
+        return view_uploaded(self._change(file, FileState.READY, bytes=total, source=source, ready_at=self.now()))
 
     def _change(self, file: File, state: FileState, **fields: Any) -> File:
         try:
             return self.files.change(file, state, **fields)
         except ConflictError:
-            now = self.files.get(file.file_id, file.owner)
+            now = self.files.get(file.file_id, file.owner, self.now())
             if now.state is state:  # the same call, twice at once
                 return now
             raise BadRequestError(f"This upload is {now.state} by now.") from None

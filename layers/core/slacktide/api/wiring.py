@@ -40,7 +40,7 @@ def api() -> APIGatewayRestResolver:
     """For the function `api`."""
     here = wiring.settings()
     sources = Sources(wiring.bucket(), here)
-    file_service = FileService(wiring.bucket(), wiring.records(), wiring.files(), sources, links())
+    file_service = FileService(wiring.bucket(), wiring.records(), wiring.files(), sources, links(), wiring.now)
     uploads = UploadService(wiring.bucket(), wiring.files(), links(), wiring.now)
     batches = BatchService(
         wiring.bucket(),
