@@ -130,7 +130,7 @@ def test_a_batch_from_its_drop_to_its_retry(stack: Stack, operator: CommandLine,
 
 def test_a_batch_that_runs_is_followed_left_and_cancelled(stack: Stack, operator: CommandLine, user: CommandLine) -> None:
     """Ctrl-C leaves it; cancel ends it; and the exit code of watch tells."""
-    key = stack.drop("long.jsonl", jsonl(requests(40, "[[delay 20]] slow")))
+    key = stack.drop("long.jsonl", jsonl(requests(40, "[[delay 300]] slow")))
     (batch_id,) = stack.wait_for_batch(key)
     refused = user.call("download", batch_id, code=1)
     assert "--parts" in refused.err
@@ -161,7 +161,7 @@ def test_a_batch_of_the_api_is_cancelled_by_its_owner_alone(stack: Stack, operat
         operator.without_aws(SLACKTIDE_API_KEY=operator.call("keys", "create", name, "--requests-per-second", "0").out.strip())
         for name in ("canceller", "somebody-else")
     )
-    batch_id = create(owner, jsonl(requests(40, "[[delay 20]] slow")))
+    batch_id = create(owner, jsonl(requests(40, "[[delay 300]] slow")))
     said = operator.without_api().call("cancel", batch_id)
     assert "SLACKTIDE_API_KEY" in said.out
     assert "404" in other.call("cancel", batch_id, code=1).err
