@@ -182,6 +182,18 @@ class TestSubmit:
         assert [poll(world, batch_id).done for _ in range(4)] == [False, False, False, True]
         assert (world.hosted.live, world.hosted.jobs["up-1"].state) == ([], "cancelled")
 
+    def test_one_that_has_ended_before_anybody_saw_it_is_told_of_too(self, world: World, batch_id: str) -> None:
+        world.hosted.creates.append(f"late:{world.settings.settle_window + 1}")
+        submit_whole(world, batch_id)
+        pass_settle_window(world)
+        submit(world, batch_id)
+        world.hosted.jobs["up-1"].state = "completed"
+        world.clock.advance(1)
+        while not poll(world, batch_id).done:
+            pass
+        assert kinds(world, batch_id) == [JobNotice.REPEATED]
+        assert world.hosted.calls["cancel"] == 0
+
     def test_of_two_the_oldest_is_adopted_and_the_other_stopped(self, world: World, batch_id: str) -> None:
         world.hosted.turns = 10**6
         window = world.settings.settle_window
