@@ -240,6 +240,18 @@ class TestSubmit:
         assert [(world.sweep() or {})["stopped"] for _ in range(3)] == [0, 1, 0]
         assert (world.hosted.live, job(world, batch_id).state) == ([], JobState.SETTLED)
 
+    def test_one_that_has_ended_before_anybody_saw_it_is_told_of_too(self, world: World, batch_id: str) -> None:
+        world.hosted.creates.append(f"late:{world.settings.settle_window + 1}")
+        submit_whole(world, batch_id)
+        pass_settle_window(world)
+        submit(world, batch_id)
+        world.hosted.jobs["up-1"].state = "completed"
+        world.clock.advance(1)
+        while not poll(world, batch_id).done:
+            pass
+        assert kinds(world, batch_id) == [JobNotice.REPEATED]
+        assert world.hosted.calls["cancel"] == 0
+
     def test_of_two_the_oldest_is_adopted_and_the_other_stopped(self, world: World, batch_id: str) -> None:
         world.hosted.turns = 10**6
         window = world.settings.settle_window

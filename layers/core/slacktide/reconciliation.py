@@ -83,10 +83,8 @@ class Reconciler:
         found = self.find(job)
         if found is None:
             return job, False
-        others = [other for other in found if other.upstream_id != job.upstream_id and not other.has_ended]
-        if not others:
-            return job, True
-        if not job.was_repeated:
+        others = [other for other in found if other.upstream_id != job.upstream_id]
+        if others and not job.was_repeated:  # one that has ended by itself may have done all of it
             job = self.records.update_job(job, notices=noted(job, JobNotice.REPEATED, now), reason=_REPEATED)
         return job, self._stop(job, others)
 
@@ -112,7 +110,7 @@ class Reconciler:
         return all(ended)
 
 
-_REPEATED = "The backend had a second job of the same input; it was asked to stop."
+_REPEATED = "The backend had a second job of the same input; it was asked to stop, unless it had ended."
 
 
 def _adopted(others: int) -> str:
