@@ -154,7 +154,7 @@ class TestChecksum:
         made, parts = desk.begin()
         pending = desk.uploads.look("me", openai.file_of(made))
         first = desk.complete(made, parts, md5=md5_of(FILE))
-        monkeypatch.setattr(UploadService, "_pending", lambda *_: pending)
+        monkeypatch.setattr(UploadService, "_not_given_up", lambda *_: pending)
         assert desk.uploads.complete_upload("me", pending.file_id, parts, md5_of(FILE)).file_id == first["file"]["id"]
         with pytest.raises(BadRequestError, match="without this md5"):
             desk.uploads.complete_upload("me", pending.file_id, parts, md5_of(b"other"))
