@@ -436,16 +436,19 @@ class TestPoll:
         assert "canary" not in answer.reason
 
     @pytest.mark.parametrize(
-        ("message", "files", "kind"),
+        ("message", "at", "files", "kind"),
         [
-            ("Enqueued token limit reached, canary", False, Displaced),
-            ("too many tokens enqueued for this model", False, Displaced),
-            ("Enqueued token limit reached", True, Ended),
-            ("the tokens of a line are too many for the queue", False, Ended),
+            ("Enqueued token limit reached, canary", 0, False, Displaced),
+            ("too many tokens enqueued for this model", 0, False, Displaced),
+            ("Enqueued token limit reached", 0.5, False, Ended),  # half of it was done: its files may yet be named
+            ("Enqueued token limit reached", 0.5, True, Ended),
+            ("the tokens of a line are too many for the queue", 0, False, Ended),
         ],
     )
-    def test_a_queue_without_room_is_told_by_a_failed_batch(self, bench: Bench, message: str, files: bool, kind: type) -> None:
-        work = bench.start({"kind": "end", "status": "FAILED", "at": 0.5, "files": files, "message": message})
+    def test_a_queue_without_room_is_told_by_a_failed_batch(
+        self, bench: Bench, message: str, at: float, files: bool, kind: type
+    ) -> None:
+        work = bench.start({"kind": "end", "status": "FAILED", "at": at, "files": files, "message": message})
         bench.clock.advance(60)
         answer = bench.backend.poll(work)
         assert isinstance(answer, kind)
