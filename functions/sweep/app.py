@@ -3,12 +3,13 @@
 from typing import Any
 
 from slacktide import wiring
+from slacktide.events import read_execution
 from slacktide.log import logger
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Answers the counts of what was done."""
-    counts = wiring.sweeper().sweep()
+    counts = wiring.sweeper().sweep(read_execution(event))
     logger.info("swept", counts=counts)
     return counts

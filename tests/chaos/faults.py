@@ -1,6 +1,7 @@
 """What goes wrong: kills and failures at every call of a function, and random fault scripts for the fake Together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -15,6 +16,7 @@ from slacktide_fake_together.transport import FakeTransport, read_request
 UPSTREAM = "Upstream."  # how calls of the hosted backend begin on the wire
 KILLS, FAILURES = 0.003, 0.003  # of all calls, before and after each
 OVERLAPS = 0.003  # the same: while the function waits there, a second invocation of it runs whole
+USUAL_CALLS = 50  # of one invocation; of those behind a tenth is hit, since one of hundreds of calls would never come to its end
 LATE = 0.1  # of all creates: they reach the upstream when nobody waits any more
 LATEST = 280  # seconds after which a late create arrives: within the settle window
 
@@ -32,11 +34,19 @@ class ChaosWire(Wire):
     overlap: Callable[[], None] = lambda: None  # runs the second invocation; its calls are calls of its own
     overlaps: int = 0
     _is_overlapped: bool = False
+    _begun: int = 0  # calls before this invocation
+
+    @contextmanager
+    def invocation(self, function: str) -> Iterator[None]:
+        self._begun = len(self.calls)
+        with super().invocation(function):
+            yield
 
     def _pull(self, when: str) -> None:
         if self.is_calm:
             return
-        call, draw = self.calls[-1], self.random.random()
+        is_long = len(self.calls) - self._begun > USUAL_CALLS
+        call, draw = self.calls[-1], self.random.random() * (10 if is_long else 1)
         if draw < KILLS:
             self._dead = True
             self.killed = f"{when} {call}"

@@ -135,6 +135,16 @@ def test_sweep_takes_any_event(stack: Stack, batch_id: str) -> None:
     assert stack.call("sweep", {"source": "aws.events"})["restarted"] == 0
 
 
+def test_sweep_looks_after_the_batch_that_an_event_tells_of(stack: Stack, batch_id: str) -> None:
+    assert stack.call("validate", stack.drop(FILE)) == {"batchItemFailures": []}
+    for execution in stack.states.running():
+        stack.states.stop(execution.name)
+    failed = {"source": "aws.states", "detail": {"name": f"{batch_id}-r1-j1-a1", "status": "FAILED"}}
+    assert stack.call("sweep", failed)["restarted"] == 1
+    assert [execution.name for execution in stack.states.running()] == [f"{batch_id}-a2"]
+    assert stack.call("sweep", {"source": "aws.events"})["restarted"] == 1
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_nothing_reads_the_environment_at_import(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("BUCKET", "TABLE", "EVENT_BUS"):

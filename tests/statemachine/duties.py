@@ -23,7 +23,7 @@ LOG_DELIVERY = {
     )
 }
 
-OUTAGE_SECONDS = 1_800  # of a service of AWS, or of functions for want of concurrency, that a batch outlives
+OUTAGE_SECONDS = 900  # of a service of AWS, or of functions for want of concurrency, that a batch outlives
 
 
 def one_call_seconds() -> float:

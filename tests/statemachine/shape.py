@@ -158,7 +158,7 @@ def _retry_faults(retrier: Document) -> Iterator[str]:
         yield "without full jitter"
     if not retrier.get("BackoffRate", 0) > 1:
         yield "that does not back off"
-    if not 1 <= retrier.get("MaxAttempts", 0) <= 20:
+    if not 1 <= retrier.get("MaxAttempts", 0) <= 40:
         yield "without a sensible number of attempts"
     if not 1 <= retrier.get("IntervalSeconds", 0) <= retrier.get("MaxDelaySeconds", 0) <= 300:
         yield "without bounds to its waits"

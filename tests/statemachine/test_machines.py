@@ -112,7 +112,7 @@ DAMAGES = [
     Damage(duties.machine_outlives_its_batch, "definition/TimeoutSeconds", 604_800),
     Damage(duties.machine_outlives_its_batch, "definition/TimeoutSeconds"),
     Damage(duties.giving_up_is_patient, f"{of('Plan round')}/Retry/0/MaxAttempts", 10),
-    Damage(duties.giving_up_is_patient, f"{of('Follow round')}/Retry/0/MaxDelaySeconds", 60),
+    Damage(duties.giving_up_is_patient, f"{of('Follow round')}/Retry/0/MaxDelaySeconds", 30),
     Damage(duties.role_is_what_is_done, f"{ROLE}/0/Resource/0"),
     Damage(duties.role_is_what_is_done, f"{ROLE}/0/Resource", plus({"Fn::GetAtt": ["PollFunction", "Arn"]})),
     Damage(duties.role_is_what_is_done, f"{ROLE}/1"),

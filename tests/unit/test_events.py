@@ -7,8 +7,9 @@ import pytest
 
 from fakes.world import BUCKET, World
 from slacktide.errors import EventError
-from slacktide.events import Dropped, Ignored, read_event, unquoted
+from slacktide.events import Dropped, Ignored, read_event, read_execution, unquoted
 
+BATCH = "batch_" + "a" * 26
 EVENT = World().event("input/a.jsonl", "etag", "v1")
 
 
@@ -80,3 +81,16 @@ def test_what_is_no_event_is_an_error_that_quotes_nothing(body: str) -> None:
 def test_unquoted() -> None:
     assert unquoted("input/a+b%C3%BC.jsonl") == "input/a bü.jsonl"
     assert unquoted("input/a b.jsonl") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_id"),
+    [(BATCH, BATCH), (f"{BATCH}-a2", BATCH), (f"{BATCH}-r1-j20-a3", BATCH), ("somebody-elses", None), ("", None), (5, None)],
+)
+def test_an_execution_names_its_batch(name: object, batch_id: str | None) -> None:
+    assert read_execution({"source": "aws.states", "detail": {"name": name, "status": "FAILED"}}) == batch_id
+
+
+@pytest.mark.parametrize("event", [{}, None, [], {"source": "aws.states"}, {"source": "aws.events", "detail": {"name": BATCH}}])
+def test_any_other_event_is_about_all_batches(event: object) -> None:
+    assert read_execution(event) is None

@@ -11,7 +11,7 @@ from slacktide.access import AccessKey
 from slacktide.api.app import ROUTES
 from slacktide.api.calls import Call, read_body
 from slacktide.api.openai_objects import BatchCreate
-from slacktide.events import Created, Dropped, create_message, read_event
+from slacktide.events import Created, Dropped, create_message, read_event, read_execution
 from slacktide.ids import BATCH_ID
 from slacktide.steps import read_step
 from template.document import read_template
@@ -104,6 +104,7 @@ def test_a_step_of_a_job_names_it(name: str) -> None:
 def test_sweep_is_called_by_its_schedule() -> None:
     event = read("sweep")
     assert (event["source"], event["detail-type"]) == ("aws.events", "Scheduled Event")
+    assert read_execution(event) is None
 
 
 def test_sweep_is_called_for_the_execution_of_the_sample() -> None:
@@ -116,4 +117,5 @@ def test_sweep_is_called_for_the_execution_of_the_sample() -> None:
     machine = event["detail"]["stateMachineArn"].rpartition(":")[2]
     assert any(machine.startswith(resource["Ref"]) for resource in pattern["detail"]["stateMachineArn"])
     assert event["detail"]["executionArn"] == event["resources"][0]
+    assert read_execution(event) == event["detail"]["name"]
     assert BATCH_ID.fullmatch(event["detail"]["name"])

@@ -77,7 +77,7 @@ class TestMachines:
         world.states.functions["plan"] = break_down
         assert world.deliver(world.drop(FILE))
         world.run()
-        assert calls == 21, "once, and twenty retries; then Give up"
+        assert calls == 36, "once, and 35 retries; then Give up"
         assert world.outcome().batch.status == "failed"
 
     def test_an_expression_that_is_not_known_is_an_error(self, world: World) -> None:

@@ -4,26 +4,13 @@ from typing import Any
 
 import pytest
 
-from fakes.hosted_bench import KEY, FakeSecrets
+from fakes.hosted_world import MODEL, connect, line_of
 from fakes.world import World, jsonl, request
-from slacktide.backends.api_keys import ApiKey
-from slacktide.backends.dialects import TOGETHER
-from slacktide.backends.hosted import HostedBatches
-from slacktide.backends.upstream import Upstream
-from slacktide_fake_together import FakeTogether, Settings
 from slacktide_fake_together.ledger import find_paid_twice
-from slacktide_fake_together.transport import FakeTransport
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # its route: together, together, sagemaker
 FULL = {"kind": "status", "call": "create", "status": 429, "retry_after": 30, "times": None}
 NO_ROOM = {"kind": "end", "status": "FAILED", "files": False, "message": "Enqueued token limit reached.", "times": None}
 FILE = jsonl(*(request(f"r{number}", model=MODEL) for number in range(1, 21)))
-
-
-def line_of(custom_id: str) -> str:
-    """A request whatever its round."""
-    batch_id, _, number = custom_id.split(".")
-    return f"{batch_id}.{number}"
 
 
 @pytest.mark.parametrize(
@@ -52,11 +39,7 @@ def line_of(custom_id: str) -> str:
 )
 def test_a_batch_ends_whole_whatever_the_upstream_does(faults: list[dict[str, Any]], jobs: list[tuple[str, int]]) -> None:
     world = World(has_hosted=True)
-    fake = FakeTogether(Settings(keys=(KEY,), lines_per_second=0.01), clock=world.clock, seed=3)
-    transport = FakeTransport(fake, sleep=lambda _: None)
-    key = ApiKey(FakeSecrets, "arn:secret")
-    upstream = Upstream("together", "https://api.together.ai/v1", key, transport, lambda _: None)
-    world.backends["together"] = HostedBatches(TOGETHER, upstream, world.bucket, 10_000, world.clock)
+    fake = connect(world, requests=10_000, lines_per_second=0.01)
     fake.script(faults)
     outcome = world.process(FILE)
     (batch,) = world.batches()

@@ -1,7 +1,8 @@
 """Results of a hosted batch: both files, whole, sorted into the bucket, whatever happens; and what Collection makes of them."""
 
 import json
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -10,12 +11,16 @@ import httpx
 import pytest
 
 from fakes.hosted_bench import BATCH, CHAT, KEY, Bench, numbers, scripted
+from fakes.s3 import FakeS3
 from slacktide.backends import downloading, fetching
 from slacktide.backends.absences import LEAST_LOOKS
+from slacktide.backends.dialects import OPENAI
+from slacktide.backends.fetching import read_results
 from slacktide.backends.protocol import Work
 from slacktide.backends.upstream import BLOCK, TRIES
 from slacktide.batch import Job, Summary
 from slacktide.bitmap import Bitmap
+from slacktide.bucket import Bucket
 from slacktide.collection import Collection
 from slacktide.errors import BackendError
 
@@ -165,6 +170,15 @@ class TestLines:
         bench, work = served(b"x\ny\n")
         assert fetch(bench, work) == [0, 0]
         assert collect(bench, work)[0].foreign == 2
+
+    def test_the_lines_are_the_truth_whatever_the_counts_say(self) -> None:
+        bench = Bench(OPENAI)
+        work = bench.start({"kind": "lines", "what": "missing", "count": 2})
+        counts = {"total": 6, "completed": 6, "failed": 0}
+        bench.fake.script({"kind": "fields", "call": "get_batch", "set": {"request_counts": counts}, "times": None})
+        assert len(fetch(bench, work)) == 4
+        summary, settled = collect(bench, work)
+        assert (summary.completed, summary.missing, len(settled)) == (4, 2, 4)
 
     def test_a_line_that_is_too_long_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fetching, "LONGEST_LINE", 1_000)
@@ -390,6 +404,30 @@ class TestSlowness:
         work = bench.start()
         fetch(bench, work)
         assert bench.s3.keys(f"{work.output_prefix}partial/") == []
+
+
+class Sink(FakeS3):
+    """Keeps no object but the index, so that what it holds is no memory of a fetch."""
+
+    def put_object(self, *, Key: str, Body: bytes = b"", **rest: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        return super().put_object(Key=Key, Body=Body if Key.endswith(".json") else b"", **rest)
+
+
+def test_files_are_never_in_memory() -> None:
+    def blocks() -> Iterator[bytes]:
+        for number in range(600, 0, -1):
+            yield line(number, "x" * 100_000) + b"\n"
+
+    bench, work = served(httpx.Response(200, content=blocks()))
+    work = replace(work, last=600)
+    sink = Sink(bench.s3.wire, bench.clock)
+    tracemalloc.start()
+    assert replace(bench.backend, bucket=Bucket(sink, "bucket")).fetch(work, lambda: False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    objects = list(read_results(Bucket(sink, "bucket"), work.output_prefix))
+    assert sum(it.bytes for it in objects) > 60_000_000
+    assert peak < 3 * fetching.OBJECT_BYTES
 
 
 class TestRepeats:

@@ -1,56 +1,16 @@
 """The real client of a hosted backend against the fake Together, and the real machines in process: whole batches, with faults."""
 
-import json
 from typing import Any
 
-import httpx
 import pytest
 
-from fakes.hosted_bench import KEY, URLS, FakeSecrets
+from fakes.hosted_world import MODEL, connect, line_of
 from fakes.world import World, jsonl, request
-from slacktide.backends.api_keys import ApiKey
-from slacktide.backends.dialects import TOGETHER
-from slacktide.backends.hosted import HostedBatches
-from slacktide.backends.upstream import Upstream
-from slacktide_fake_together import FakeTogether, Settings
+from slacktide_fake_together import FakeTogether
 from slacktide_fake_together.ledger import find_paid_twice
-from slacktide_fake_together.transport import FakeTransport
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # its route: together, together, sagemaker
 LINES = 12
 FILE = jsonl(*(request(f"r{number}", f"hello {number}", model=MODEL) for number in range(1, LINES + 1)))
-
-
-class StrictTransport(FakeTransport):
-    """A service that answers 404 to the create of a file that it does not have."""
-
-    def __init__(self, fake: FakeTogether, **more: Any) -> None:
-        super().__init__(fake, **more)
-        self.files = fake.service.account.files
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if (request.method, request.url.path) == ("POST", "/v1/batches"):
-            file_id = json.loads(request.read())["input_file_id"]
-            if file_id not in self.files:
-                return httpx.Response(404)
-        return super().handle_request(request)
-
-
-def connect(world: World, requests: int = 5, **settings: Any) -> FakeTogether:
-    """Put the real client in the place of `together`, on the world's bucket and clock."""
-    fake = FakeTogether(Settings(keys=(KEY,), **settings), clock=world.clock, seed=7)
-    transport = StrictTransport(fake, sleep=lambda seconds: world.clock.advance(int(seconds)))
-    key = ApiKey(FakeSecrets, "arn:secret")
-    upstream = Upstream(
-        TOGETHER.name, URLS[TOGETHER.name], key, transport, lambda seconds: world.clock.advance(int(seconds)), world.clock
-    )
-    world.backends["together"] = HostedBatches(TOGETHER, upstream, world.backend.bucket, requests, world.clock)
-    return fake
-
-
-def line_of(custom_id: str) -> str:
-    """The line of a request; a later round of it is the same line."""
-    return custom_id.rpartition(".")[2]
 
 
 Faults = list[dict[str, Any]]

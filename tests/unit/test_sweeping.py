@@ -35,6 +35,20 @@ def test_a_batch_whose_execution_was_stopped_goes_on(world: World, state: str) -
     ]
 
 
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED", "SUCCEEDED"])
+@pytest.mark.parametrize("machine", ["batch", "job"])
+def test_however_an_execution_died_its_batch_goes_on(world: World, machine: str, status: str) -> None:
+    """A history that is full, a payload that is too big (which no Catch sees), a machine's own time-out, somebody's hand."""
+    run_to(world, "Wait")
+    while not world.backend.creations:
+        world.states.step()
+    for execution in world.states.running(machine):
+        execution.status = status
+    world.run()
+    outcome = world.outcome()
+    assert (outcome.batch.status, len(outcome.output), world.backend.creations) == ("completed", 2, 1)
+
+
 def test_a_batch_that_was_recorded_but_not_started(world: World) -> None:
     run_to(world, "Plan round")
     world.states.executions.clear()
@@ -95,6 +109,21 @@ def test_an_end_that_was_not_told_is_told(world: World) -> None:
     world.sweep()
     assert world.bus.details()[-1]["data"]["status"] == "completed"
     assert list(world.records.open_batches()) == []
+
+
+def test_a_look_at_one_batch_asks_for_no_other(world: World) -> None:
+    """A thousand executions that die at once, each heard of, must not make a million questions."""
+    names = [run_to(world, "Wait")]
+    for path in ("b.jsonl", "c.jsonl"):
+        assert world.deliver(world.drop(FILE, path))
+    names += [execution.name for execution in world.states.running("batch") if execution.name not in names]
+    for name in names:
+        world.states.stop(name)
+    before = len(world.wire.calls)
+    assert world.sweeper.sweep(names[1])["restarted"] == 1
+    assert [execution.name for execution in world.states.running("batch")] == [f"{names[1]}-a2"]
+    assert not [call for call in world.wire.calls[before:] if call.endswith("query")]
+    assert (world.sweep() or {})["restarted"] == 2
 
 
 def test_an_upstream_that_hangs_keeps_sweep_from_nothing_else(world: World) -> None:

@@ -1,6 +1,7 @@
 """The backend together over the fake Together: it pays for nothing twice, and whatever the upstream does becomes a value."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from fakes.hosted_bench import CHAT, KEY, Bench, scripted
-from slacktide.backends.dialects import TOGETHER
+from slacktide.backends.dialects import OPENAI, TOGETHER, Dialect
 from slacktide.backends.protocol import (
     Displaced,
     Ended,
@@ -38,6 +39,19 @@ def bench() -> Bench:
 
 def status(call: str, code: int, **more: Any) -> dict[str, Any]:
     return {"kind": "status", "call": call, "status": code, **more}
+
+
+class Drain(httpx.BaseTransport):
+    """Takes bodies block by block, as a socket does, and answers an upload in either dialect."""
+
+    taken = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        self.taken += sum(map(len, request.stream))
+        if request.url.path == "/v1/files":
+            return httpx.Response(302, headers={"Location": "https://storage/x", "X-Together-File-Id": "file-1"})
+        return httpx.Response(200, json={"id": "file-1"})
 
 
 class TestTable:
@@ -190,6 +204,18 @@ class TestUpload:
         assert isinstance(small.upload(bench.work, bench.input), Rejected)
         assert isinstance(bench.backend.upload(bench.work, []), Rejected)
         assert not bench.fake.ledger.counts
+
+    @pytest.mark.parametrize("dialect", [TOGETHER, OPENAI])
+    def test_a_file_is_never_in_memory(self, dialect: Dialect) -> None:
+        transport = Drain()
+        bench = Bench(dialect, transport)
+        line = b"x" * 99_999 + b"\n"
+        tracemalloc.start()
+        assert bench.backend.upload(bench.work, (line for _ in range(600))) == Uploaded("file-1")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert transport.taken > 60_000_000
+        assert peak < 5_000_000
 
     def test_the_key_and_the_file_go_nowhere_unencrypted(self) -> None:
         headers = {"Location": "http://storage/x", "X-Together-File-Id": "file-1"}
@@ -410,16 +436,19 @@ class TestPoll:
         assert "canary" not in answer.reason
 
     @pytest.mark.parametrize(
-        ("message", "files", "kind"),
+        ("message", "at", "files", "kind"),
         [
-            ("Enqueued token limit reached, canary", False, Displaced),
-            ("too many tokens enqueued for this model", False, Displaced),
-            ("Enqueued token limit reached", True, Ended),
-            ("the tokens of a line are too many for the queue", False, Ended),
+            ("Enqueued token limit reached, canary", 0, False, Displaced),
+            ("too many tokens enqueued for this model", 0, False, Displaced),
+            ("Enqueued token limit reached", 0.5, False, Ended),  # half of it was done: its files may yet be named
+            ("Enqueued token limit reached", 0.5, True, Ended),
+            ("the tokens of a line are too many for the queue", 0, False, Ended),
         ],
     )
-    def test_a_queue_without_room_is_told_by_a_failed_batch(self, bench: Bench, message: str, files: bool, kind: type) -> None:
-        work = bench.start({"kind": "end", "status": "FAILED", "at": 0.5, "files": files, "message": message})
+    def test_a_queue_without_room_is_told_by_a_failed_batch(
+        self, bench: Bench, message: str, at: float, files: bool, kind: type
+    ) -> None:
+        work = bench.start({"kind": "end", "status": "FAILED", "at": at, "files": files, "message": message})
         bench.clock.advance(60)
         answer = bench.backend.poll(work)
         assert isinstance(answer, kind)

@@ -1,4 +1,4 @@
-"""What starts a batch: messages of the input queue, a versioned union."""
+"""What starts a batch: messages of the input queue, a versioned union. And what sweep hears of."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ import msgspec
 
 from slacktide import keys
 from slacktide.errors import EventError
-from slacktide.ids import BATCH_ID
+from slacktide.ids import BATCH_ID, batch_of_execution
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,11 @@ class _Event(msgspec.Struct):
     detail: _Detail
 
 
+class _StatusChange(msgspec.Struct):
+    source: Literal["aws.states"]
+    detail: _Name
+
+
 class _Create(msgspec.Struct):
     batch_id: Annotated[str, msgspec.Meta(pattern=f"^{BATCH_ID.pattern}$")]
 
@@ -97,6 +102,15 @@ def read_event(body: str, bucket: str) -> Dropped | Created | Ignored:
     if not dropped.key.endswith(keys.DROP_SUFFIXES + keys.MARKER_SUFFIXES):
         return Ignored("not an input file")
     return Dropped(event.detail.bucket.name, dropped.key, dropped.etag, dropped.version_id, event.time)
+
+
+def read_execution(event: object) -> str | None:
+    """The batch whose execution, or that of one of its jobs, an event of Step Functions tells of; None for any other event."""
+    try:
+        told = msgspec.convert(event, _StatusChange)
+    except msgspec.ValidationError:
+        return None
+    return batch_of_execution(told.detail.name)
 
 
 def unquoted(key: str) -> str | None:

@@ -99,6 +99,12 @@ def batch_execution_name(batch_id: str, attempt: int) -> str:
     return batch_id if attempt == 1 else f"{batch_id}-a{attempt}"
 
 
+def batch_of_execution(name: str) -> str | None:
+    """The batch of an execution of either machine; None where the name is none of ours."""
+    match = BATCH_ID.match(name)
+    return match[0] if match else None
+
+
 def upstream_name(batch_id: str, job: str, submission: int) -> str:
     """The name of a job at a backend, at most 63 characters; it is the idempotency key there."""
     return f"slacktide-{batch_id.removeprefix('batch_')}-{job}-a{submission}"

@@ -1,7 +1,7 @@
 """Sweep: however an execution died, its batch goes on to its end; what was not announced is announced."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -48,19 +48,15 @@ class Sweeper:
     settings: Settings
     now: Callable[[], int]
 
-    def sweep(self) -> dict[str, int]:
-        """Restart what died, announce what was not, stop what was given up; answers the counts of what was done."""
+    def sweep(self, batch_id: str | None = None) -> dict[str, int]:
+        """Restart what died, announce what was not, stop what was given up; answers the counts of what was done.
+
+        Of one batch alone, if it is named: where many executions die at once, each is told of, and a look at all batches for each
+        of them would use up what Step Functions answers to the whole account.
+        """
         counts: Counter[str] = Counter(restarted=0, unannounced=0, stopped=0, sent=0, removed=0, released=0)
         failures: list[Exception] = []
-        work = [partial(self._look_after, batch_id) for batch_id in self.records.open_batches()]
-        work += [partial(self._remove, file) for file in islice(self.files.overdue(self.now()), MOST_REMOVED)]
-        work += [partial(self._expire, file) for file in islice(self.files.expired(self.now()), MOST_REMOVED)]
-        work += [partial(self._expire_results, one) for one in islice(self.records.expired_batches(self.now()), MOST_REMOVED)]
-        work += [partial(self._release, reservation) for reservation in self.quotas.ledger.left_behind()]
-        work += [partial(self._drop, ticket) for ticket in self.quotas.queues.lapsed(self.now())]
-        # Last: an upstream that does not answer costs a minute for each job, and in the end this function.
-        work += [partial(self._stop, job) for job in self.records.abandoned_jobs()]
-        for look_after in work:
+        for look_after in self._all_work() if batch_id is None else [partial(self._look_after, batch_id)]:
             try:
                 counts.update(look_after())
             except Exception as failure:  # one that cannot be helped must not keep the others from it
@@ -68,6 +64,16 @@ class Sweeper:
         if failures:
             raise ExceptionGroup("sweep could not look after all batches and jobs", failures)
         return dict(counts)
+
+    def _all_work(self) -> Iterator[Callable[[], dict[str, int]]]:
+        yield from [partial(self._look_after, batch_id) for batch_id in self.records.open_batches()]
+        yield from [partial(self._remove, file) for file in islice(self.files.overdue(self.now()), MOST_REMOVED)]
+        yield from [partial(self._expire, file) for file in islice(self.files.expired(self.now()), MOST_REMOVED)]
+        yield from [partial(self._expire_results, one) for one in islice(self.records.expired_batches(self.now()), MOST_REMOVED)]
+        yield from [partial(self._release, reservation) for reservation in self.quotas.ledger.left_behind()]
+        yield from [partial(self._drop, ticket) for ticket in self.quotas.queues.lapsed(self.now())]
+        # Last: an upstream that does not answer costs a minute for each job, and in the end this function.
+        yield from [partial(self._stop, job) for job in self.records.abandoned_jobs()]
 
     def _look_after(self, batch_id: str) -> dict[str, int]:
         batch = self.records.get_batch(batch_id)

@@ -119,7 +119,7 @@ class HostedBatches:
             return Running(None)
         if not job.status.is_final:
             return Running(job.share)
-        if job.lacked_room and job.output_file_id is None and job.error_file_id is None:
+        if job.lacked_room and not job.claims_results and job.output_file_id is None and job.error_file_id is None:
             return Displaced(f"The queue of {self._title} for this model is full.")
         words = _ENDS[job.status]
         return Ended(words and f"{self._title} {words}")

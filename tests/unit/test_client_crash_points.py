@@ -1,0 +1,90 @@
+"""A function is killed before and after each HTTP call of the real hosted client, and each call of the bucket in between."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from fakes.hosted_world import MODEL, connect, line_of
+from fakes.world import World, jsonl, request
+from slacktide.backends import fetching
+from slacktide_fake_together import FakeTogether
+from slacktide_fake_together.ledger import find_paid_twice
+
+LINES = 8
+FILE = jsonl(*(request(f"r{number}", f"hello {number}", model=MODEL) for number in range(1, LINES + 1)))
+HTTP = "Http."
+MOST_OTHERS = 40  # of one scenario, a sample; all were tried when this was written
+SEED = 20_261_125
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What the upstream does, and whose calls are tried."""
+
+    faults: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    calls: tuple[str, ...] = (HTTP,)
+    window: str = "24h"
+
+    def play(self, kill: tuple[int, str] | None = None) -> tuple[World, FakeTogether]:
+        world = World(has_hosted=True)
+        fake = connect(world, requests=5, lines_per_second=0.01)
+        fake.script(self.faults)
+        world.wire.kill = kill
+        assert world.deliver(world.drop(FILE, completion_window=self.window)), "the queue gave the message up"
+        world.run()
+        return world, fake
+
+
+SCENARIOS = {
+    "plain": Scenario(calls=(HTTP, "FakeS3.")),
+    "create timed out after acceptance": Scenario([{"kind": "timeout", "call": "create", "accepted": True}]),
+    "create dropped": Scenario([{"kind": "drop", "call": "create", "accepted": False, "times": 2}]),
+    "half done": Scenario([{"kind": "end", "status": "EXPIRED", "at": 0.5}]),
+    "stuck": Scenario([{"kind": "stuck", "at": 0.5}], window="2h"),
+    "files cut and late": Scenario(
+        [{"kind": "cut", "call": "content", "at": 0.5}, {"kind": "status", "call": "content", "status": 404}]
+    ),
+    "missing for a while": Scenario([{"kind": "status", "call": "get_batch", "status": 404, "times": 3}]),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_client_that_is_killed_pays_nothing_twice(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "OBJECT_LINES", 2)
+    scenario = SCENARIOS[name]
+    whole, fake = scenario.play()
+    check(whole, fake)
+    calls = [call.partition(":") for call in whole.wire.calls]
+    points = [
+        (number, when)
+        for number, (function, _, call) in enumerate(calls)
+        if function in {"submit", "poll", "collect"} and call.startswith(scenario.calls)
+        for when in ("before", "after")
+    ]
+    assert len(points) >= 20
+    # What uploads, makes and stops jobs is always tried.
+    chosen = [point for point in points if whole.wire.calls[point[0]].endswith("Http.POST")]
+    rest = [point for point in points if point not in chosen]
+    chosen += random.Random(SEED).sample(rest, min(len(rest), MOST_OTHERS))  # noqa: S311 - a sample, no secret
+    print(f"{len(chosen)} of {len(points)} points, seed {SEED}")
+    broken: list[str] = []
+    for point in sorted(chosen):
+        try:
+            world, fake = scenario.play(point)
+            assert world.wire.killed, "nothing was killed"
+            check(world, fake)
+        except Exception as error:
+            broken.append(f"killed {point[1]} {whole.wire.calls[point[0]]} ({point[0]}): {type(error).__name__} {error}"[:400])
+    assert not broken, f"{len(broken)} of {len(chosen)} points:\n" + "\n".join(broken)
+
+
+def check(world: World, fake: FakeTogether) -> None:
+    """What is true of every run."""
+    outcome = world.outcome()
+    assert [line["line"] for line in outcome.output] == list(range(1, LINES + 1))
+    assert (outcome.batch.status, outcome.errors) == ("completed", [])
+    assert find_paid_twice(fake.ledger.batches, identity=line_of) == {}
+    assert list(fake.service.account.unfinished()) == [], "nothing goes on running"
+    assert all(execution.status != "RUNNING" for execution in world.states.executions.values())
