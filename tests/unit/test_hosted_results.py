@@ -89,7 +89,7 @@ class TestFiles:
         for _ in range(LEAST_LOOKS):
             with pytest.raises(BackendError):
                 bench.backend.fetch(work, lambda: False)
-            bench.clock.advance(fetching.UNNAMED_AFTER // LEAST_LOOKS)
+            bench.clock.advance(fetching.UNCLEAR_AFTER // LEAST_LOOKS)
         assert len(fetch(bench, work)) == (6 if end["status"] == "COMPLETED" else 3)
 
     def test_files_that_are_not_named_for_long_are_none(self, bench: Bench) -> None:
@@ -166,8 +166,17 @@ class TestLines:
         stored = b"".join(bench.s3.data(key) for key in bench.s3.keys(work.output_prefix))
         assert text not in stored
 
-    def test_only_lines_of_no_request(self) -> None:
+    def test_an_error_in_place_of_the_files_is_come_back_to(self) -> None:
+        """With status 200, as JSON: no line of the job would be left, and all of them would be run again."""
+        bench, work = served(b'{"error": {"message": "try again"}}')
+        with pytest.raises(BackendError):
+            bench.backend.fetch(work, lambda: False)
+        served(line(1), bench=bench)
+        assert fetch(bench, work) == [1]
+
+    def test_only_lines_of_no_request_for_long(self) -> None:
         bench, work = served(b"x\ny\n")
+        refuse_until_it_lasts(bench, work, lambda: served(b"x\ny\n", bench=bench))
         assert fetch(bench, work) == [0, 0]
         assert collect(bench, work)[0].foreign == 2
 
@@ -331,9 +340,20 @@ class TestDownload:
 
     def test_a_file_that_says_to_be_longer_than_its_content_is_taken_at_last(self, bench: Bench) -> None:
         work = bench.start()
-        bench.fake.script({"kind": "fields", "call": "get_file", "set": {"bytes": 10**9}})
+        bench.fake.script({"kind": "fields", "call": "get_file", "set": {"bytes": 10**9}, "times": None})
+        refuse_until_it_lasts(bench, work)
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
-        assert bench.calls("content") == TRIES
+        assert bench.calls("content") == TRIES * LEAST_LOOKS
+
+    def test_a_copy_that_was_cut_costs_nothing_when_the_whole_comes_later(self, bench: Bench) -> None:
+        """A cache gives out the same piece again and again, for a minute: its lines would be paid for twice."""
+        work = bench.start(lines=100)
+        bench.fake.script({"kind": "cut", "call": "content", "at": 0.5, "honest": False, "times": TRIES * 2})
+        for _ in range(2):
+            with pytest.raises(BackendError):
+                bench.backend.fetch(work, lambda: False)
+            bench.clock.advance(60)
+        assert fetch(bench, work) == list(range(1, 101))
 
     def test_one_answer_that_is_cut_is_not_taken_because_others_failed(self, bench: Bench) -> None:
         work = bench.start(lines=100)
@@ -367,7 +387,9 @@ class TestDownload:
             bench.backend.fetch(work, lambda: False)
 
     def test_a_file_that_was_stored_so_costs_its_last_line_alone(self) -> None:
-        bench, work = served(*([line(1) + b"\n" + line(2)[:-5]] * TRIES))
+        cut = [line(1) + b"\n" + line(2)[:-5]] * TRIES
+        bench, work = served(*cut)
+        refuse_until_it_lasts(bench, work, lambda: served(*cut, bench=bench))
         assert sorted(fetch(bench, work)) == [0, 1]
 
     @pytest.mark.parametrize("end", [b"\n", b"", b"\r\n"])
@@ -515,13 +537,24 @@ def broken(content: bytes, at: int) -> httpx.Response:
     return httpx.Response(200, headers={"Content-Length": str(len(content))}, content=blocks())
 
 
-def served(*downloads: bytes | httpx.Response) -> tuple[Bench, Work]:
-    """A job of six lines that has ended, whose output file is downloaded with these answers."""
+def served(*downloads: bytes | httpx.Response, bench: Bench | None = None) -> tuple[Bench, Work]:
+    """A job of six lines that has ended, whose output file is downloaded with these answers, by this bench or a new one."""
     answers = [it if isinstance(it, httpx.Response) else httpx.Response(200, content=it) for it in downloads]
     transport, _ = scripted(ended(), unlisted(), *answers)
-    bench = Bench(transport=transport)
-    bench.write_input()
+    if bench is None:
+        bench = Bench(transport=transport)
+        bench.write_input()
+    bench.backend = replace(bench.backend, upstream=replace(bench.backend.upstream, transport=transport))
     return bench, replace(bench.work, upstream_id="u")
+
+
+def refuse_until_it_lasts(bench: Bench, work: Work, serve: Callable[[], object] = lambda: None) -> None:
+    """All looks but the last of what is taken as it is when it has lasted."""
+    for _ in range(LEAST_LOOKS - 1):
+        with pytest.raises(BackendError):
+            bench.backend.fetch(work, lambda: False)
+        bench.clock.advance(fetching.UNCLEAR_AFTER // 2)
+        serve()
 
 
 def late_after(blocks: int) -> Callable[[], bool]:

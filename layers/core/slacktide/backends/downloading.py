@@ -36,6 +36,7 @@ class Download:
     path: str
     prefix: str
     spool: IO[bytes]
+    may_be_short: Callable[[], bool]  # whether it has been cut short for so long that it is taken as it is
     listed: int | None = None  # bytes of the file by the upstream's list of files
     base: int = field(init=False)  # where the file begins in the spool
     kept: int = 0  # bytes of the file that lie in the bucket
@@ -115,14 +116,14 @@ class Download:
     def _is_whole(self) -> bool:
         """Whether the file has the size that was said, and its last line an end.
 
-        One that comes TRIES times of the same size and still lacks its end is taken as it is: what is not there, is lost there.
+        One that comes TRIES times of the same size and lacks its end may have been stored so: what is not there, is lost there.
         """
         if self.total is not None and self._size != self.total:
             return False
         if self._ends_well() and self._size >= (self.listed or 0):
             return True
         self.short.append(self.total)
-        if self.total is not None and self.short.count(self.total) == TRIES:
+        if self.total is not None and self.short.count(self.total) == TRIES and self.may_be_short():
             logger.warning("upstream_results_cut_short", backend=self.upstream.name)
             return True
         return False

@@ -18,14 +18,14 @@ from slacktide.backends.downloading import LONGEST_LINE, Download, NotThereError
 from slacktide.backends.protocol import ResultObject, Work
 from slacktide.backends.upstream import ASK, BLOCK, Upstream
 from slacktide.bucket import Bucket
-from slacktide.errors import BackendError
+from slacktide.errors import BackendError, NoAnswerError
 from slacktide.ids import parse_request_id
 from slacktide.keys import object_name
 from slacktide.log import logger
 
 OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000
 GONE_AFTER = 1_800  # seconds of 404 and nothing else, until a file, or the whole batch, counts as gone
-UNNAMED_AFTER = 300  # seconds in which a batch that says that it has done something may yet name its files
+UNCLEAR_AFTER = 300  # seconds in which a batch that has done something may yet name its files, or give them out whole
 UNREADABLE = b'{"custom_id":""}\n'  # stands for a line that belongs to no request: Collection counts it, and its content is gone
 
 
@@ -81,7 +81,9 @@ class Fetch:
             for kind, file_id in files.items():
                 if file_id is not None and not self._download(kind, file_id, spool):
                     return False
-            objects = list(self._write_sorted(spool))
+            placed = sorted(place_lines(spool, self.work.first, self.work.last))
+            self._check(placed)
+            objects = list(self._write_sorted(spool, placed))
         self.bucket.write_json(_index_key(self.work.output_prefix), _Index(objects))
         return True
 
@@ -96,7 +98,7 @@ class Fetch:
         files = {"output": job.output_file_id, "error": job.error_file_id}
         if any(files.values()) or not job.claims_results:
             return files
-        if not self._absences.is_lasting("files", UNNAMED_AFTER):
+        if not self._absences.is_lasting("files", UNCLEAR_AFTER):
             raise NotThereError(f"{self.upstream.name} does not name the files of a batch that has done something")
         logger.warning("upstream_results_unnamed", backend=self.upstream.name)
         return files
@@ -104,7 +106,15 @@ class Fetch:
     def _download(self, kind: str, file_id: str, spool: IO[bytes]) -> bool:
         prefix = f"{self.work.output_prefix}partial/{kind}-"
         content = f"/files/{file_id}/content"
-        download = Download(self.upstream, self.bucket, content, prefix, spool, self._listed_size(file_id))
+        download = Download(
+            self.upstream,
+            self.bucket,
+            content,
+            prefix,
+            spool,
+            lambda: self._absences.is_lasting(f"{kind}-end", UNCLEAR_AFTER),
+            self._listed_size(file_id),
+        )
         try:
             is_whole = download.run(self.is_late)
         except NotThereError:
@@ -117,6 +127,12 @@ class Fetch:
             raise
         self._absences.interrupt(kind)
         return is_whole
+
+    def _check(self, placed: list[tuple[int, int, int]]) -> None:
+        """Raise NoAnswerError as long as something else, such as an error in JSON, may have come in place of the files."""
+        if not placed or any(length for _, _, length in placed) or self._absences.is_lasting("requests", UNCLEAR_AFTER):
+            return
+        raise NoAnswerError(f"{self.upstream.name} sends results in which no line is of the job")
 
     def _listed_size(self, file_id: str) -> int | None:
         """What the upstream says of the file's size apart from its content; None when it says nothing."""
@@ -132,9 +148,8 @@ class Fetch:
     def _absences(self) -> Absences:
         return Absences(self.bucket, self.work.output_prefix, self.now)
 
-    def _write_sorted(self, spool: IO[bytes]) -> Iterator[ResultObject]:
+    def _write_sorted(self, spool: IO[bytes], placed: list[tuple[int, int, int]]) -> Iterator[ResultObject]:
         """The lines of the spool as objects of bounded size; all lines of one request are in one object, as they came in."""
-        placed = sorted(place_lines(spool, self.work.first, self.work.last))
         start = 0
         while start < len(placed):
             end, size = start, 0
