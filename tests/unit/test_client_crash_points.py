@@ -1,12 +1,13 @@
 """A function is killed before and after each HTTP call of the real hosted client, and each call of the bucket in between."""
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from fakes.hosted_world import MODEL, connect, line_of
+from fakes.points import Point, choose_points, find_points, try_points
+from fakes.wire import Wire
 from fakes.world import World, jsonl, request
 from slacktide.backends import fetching
 from slacktide_fake_together import FakeTogether
@@ -16,7 +17,6 @@ LINES = 8
 FILE = jsonl(*(request(f"r{number}", f"hello {number}", model=MODEL) for number in range(1, LINES + 1)))
 HTTP = "Http."
 MOST_OTHERS = 40  # of one scenario, a sample; all were tried when this was written
-SEED = 20_261_125
 
 
 @dataclass(frozen=True)
@@ -56,28 +56,19 @@ def test_a_client_that_is_killed_pays_nothing_twice(name: str, monkeypatch: pyte
     scenario = SCENARIOS[name]
     whole, fake = scenario.play()
     check(whole, fake)
-    calls = [call.partition(":") for call in whole.wire.calls]
-    points = [
-        (number, when)
-        for number, (function, _, call) in enumerate(calls)
-        if function in {"submit", "poll", "collect"} and call.startswith(scenario.calls)
-        for when in ("before", "after")
-    ]
+    calls = whole.wire.calls
+    functions = tuple(f"{function}:{call}" for function in ("submit", "poll", "collect") for call in scenario.calls)
+    points = find_points(calls, lambda call: call.startswith(functions))
     assert len(points) >= 20
     # What uploads, makes and stops jobs is always tried.
-    chosen = [point for point in points if whole.wire.calls[point[0]].endswith("Http.POST")]
-    rest = [point for point in points if point not in chosen]
-    chosen += random.Random(SEED).sample(rest, min(len(rest), MOST_OTHERS))  # noqa: S311 - a sample, no secret
-    print(f"{len(chosen)} of {len(points)} points, seed {SEED}")
-    broken: list[str] = []
-    for point in sorted(chosen):
-        try:
-            world, fake = scenario.play(point)
-            assert world.wire.killed, "nothing was killed"
-            check(world, fake)
-        except Exception as error:
-            broken.append(f"killed {point[1]} {whole.wire.calls[point[0]]} ({point[0]}): {type(error).__name__} {error}"[:400])
-    assert not broken, f"{len(broken)} of {len(chosen)} points:\n" + "\n".join(broken)
+    always = [point for point in points if calls[point[0]].endswith("Http.POST")]
+
+    def run(point: Point) -> Wire:
+        world, fake = scenario.play(point)
+        check(world, fake)
+        return world.wire
+
+    try_points(calls, choose_points(points, len(always) + MOST_OTHERS, always), run)
 
 
 def check(world: World, fake: FakeTogether) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fakes.machines import FakeStates, load_definition
+from fakes.points import choose_points, find_points, try_points
 from fakes.table import FakeTable
 from fakes.wire import Killed, Wire
 from fakes.world import World, force_ids, force_small_steps, jsonl, request
@@ -116,3 +117,18 @@ def walked() -> set[str]:
 
 def _break(_: dict[str, Any]) -> dict[str, Any]:
     raise RuntimeError("broken")
+
+
+def test_a_point_that_is_not_survived_is_named() -> None:
+    calls = ["submit:A.get", "submit:A.put", "poll:A.get"]
+    points = find_points(calls, lambda call: call.startswith("submit"))
+    assert points == [(0, "before"), (0, "after"), (1, "before"), (1, "after")]
+    always = [(1, "after")]
+    assert set(always) < set(choose_points(points, 3, always))
+    try_points(calls, points, lambda _: Wire(killed="it"))
+    with pytest.raises(
+        AssertionError, match=r"1 of 4 points:\nkilled after submit:A\.put \(1\): AssertionError nothing was killed"
+    ):
+        try_points(calls, points, lambda point: Wire(killed=None if point == (1, "after") else "it"))
+    with pytest.raises(AssertionError, match="4 of 4 points"):
+        try_points(calls, points, lambda _: 1 / 0)  # pyright: ignore[reportArgumentType] - it never answers

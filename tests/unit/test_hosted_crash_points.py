@@ -1,6 +1,5 @@
 """A function is killed before and after each of its external calls, with a hosted backend first: no line is paid twice."""
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -8,6 +7,8 @@ from decimal import Decimal
 import pytest
 
 from fakes.backend import Request, drop, fail, succeed
+from fakes.points import Point, choose_points, find_points, try_points
+from fakes.wire import Wire
 from fakes.world import Outcome, World, force_ids, force_small_steps, jsonl, request
 from slacktide.backends.protocol import Limits
 from slacktide.limits import OwnerLimits
@@ -18,7 +19,6 @@ WHOLE, FUNCTIONS = (
     "plain",
     ("submit:", "poll:", "collect:", "assemble:"),
 )  # its calls of these functions are all tried
-SEED = 20_261_123
 DECISIVE = (".upload", ".submit", ".find", ".cancel", ".transact_write_items")
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # its route: together, together, sagemaker
 FILE = jsonl(*(request(f"r{number}", model=MODEL) for number in range(1, 7)), b"nonsense")
@@ -105,24 +105,20 @@ def test_a_killed_function_pays_nothing_twice(name: str, monkeypatch: pytest.Mon
     scenario = SCENARIOS[name]
     whole, expected = scenario.play(monkeypatch)
     check(whole, expected)
-    points = [(call, when) for call in range(len(whole.wire.calls)) for when in ("before", "after")]
+    calls = whole.wire.calls
+    points = find_points(calls)
     # Those around what makes and stops jobs, and what reserves for them, are always tried.
-    chosen = [point for point in points if whole.wire.calls[point[0]].endswith(DECISIVE)]
+    always = find_points(calls, lambda call: call.endswith(DECISIVE))
     if name == WHOLE:
-        chosen = [point for point in points if whole.wire.calls[point[0]].startswith(FUNCTIONS)]
-        assert len(chosen) > MOST_POINTS
-    rest = [point for point in points if point not in chosen]
-    chosen += random.Random(SEED).sample(rest, min(len(rest), max(0, MOST_POINTS - len(chosen))))  # noqa: S311 - a sample, no secret
-    print(f"{len(chosen)} of {len(points)} points, seed {SEED}")
-    broken: list[str] = []
-    for point in sorted(chosen):
-        try:
-            world, outcome = scenario.play(monkeypatch, point)
-            assert world.wire.killed, "nothing was killed"
-            check(world, outcome)
-        except Exception as error:
-            broken.append(f"killed {point[1]} {whole.wire.calls[point[0]]} ({point[0]}): {type(error).__name__} {error}"[:400])
-    assert not broken, f"{len(broken)} of {len(chosen)} points:\n" + "\n".join(broken)
+        always = find_points(calls, lambda call: call.startswith(FUNCTIONS))
+        assert len(always) > MOST_POINTS
+
+    def run(point: Point) -> Wire:
+        world, outcome = scenario.play(monkeypatch, point)
+        check(world, outcome)
+        return world.wire
+
+    try_points(calls, choose_points(points, MOST_POINTS, always), run)
 
 
 def check(world: World, outcome: Outcome) -> None:

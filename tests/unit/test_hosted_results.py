@@ -174,6 +174,14 @@ class TestLines:
         served(line(1), bench=bench)
         assert fetch(bench, work) == [1]
 
+    def test_nothing_in_place_of_the_files_is_come_back_to(self) -> None:
+        """A file that is named has lines: "no content" behind a status of 200 is none."""
+        bench, work = served(b"", b"", b"")
+        with pytest.raises(BackendError):
+            bench.backend.fetch(work, lambda: False)
+        served(line(1), bench=bench)
+        assert fetch(bench, work) == [1]
+
     def test_only_lines_of_no_request_for_long(self) -> None:
         bench, work = served(b"x\ny\n")
         refuse_until_it_lasts(bench, work, lambda: served(b"x\ny\n", bench=bench))

@@ -168,7 +168,7 @@ class UploadService:
         try:
             return self.files.change(file, state, **fields)
         except ConflictError:
-            now = self.files.get(file.file_id, file.owner, self.now())
+            now = self.look(file.owner, file.file_id)
             if now.state is state:  # the same call, twice at once
                 return now
             raise BadRequestError(f"This upload is {now.state} by now.") from None

@@ -129,9 +129,11 @@ class Download:
         return False
 
     def _ends_well(self) -> bool:
-        """Whether the last line has its line feed, or is whole JSON without one."""
+        """Whether the last line has its line feed, or is whole JSON without one; a file without lines is none that is named."""
         size = self._size
-        if not size or self._last_byte() == b"\n":
+        if not size:
+            return False
+        if self._last_byte() == b"\n":
             return True
         tail = min(size, LONGEST_LINE)
         self.spool.seek(self.base + size - tail)
