@@ -94,10 +94,7 @@ class TestFiles:
 
     def test_files_that_are_not_named_for_long_are_none(self, bench: Bench) -> None:
         work = bench.start({"kind": "end", "status": "COMPLETED", "files": False})
-        for wait in (0, 100, 100, 99):
-            bench.clock.advance(wait)
-            with pytest.raises(BackendError):
-                bench.backend.fetch(work, lambda: False)
+        refuse_after(bench, work, 0, 100, 100, 99)
         bench.clock.advance(1)
         assert fetch(bench, work) == []
         assert collect(bench, work)[0].missing == 6
@@ -251,10 +248,7 @@ class TestDownload:
     def test_a_file_that_is_gone_for_long_holds_nothing_up(self, bench: Bench) -> None:
         work = bench.start()
         bench.fake.script({"kind": "status", "call": "content", "status": 404, "times": None})
-        for wait in (0, 600, 600, 599):
-            bench.clock.advance(wait)
-            with pytest.raises(BackendError):
-                bench.backend.fetch(work, lambda: False)
+        refuse_after(bench, work, 0, 600, 600, 599)
         bench.clock.advance(1)
         assert fetch(bench, work) == []
         assert collect(bench, work)[0].missing == 6
@@ -509,10 +503,7 @@ class TestRepeats:
     def test_a_batch_that_nobody_knows_for_long_has_no_results(self, bench: Bench) -> None:
         work = bench.start()
         bench.fake.service.account.batches.clear()
-        for wait in (0, 600, 600, 599):
-            bench.clock.advance(wait)
-            with pytest.raises(BackendError):
-                bench.backend.fetch(work, lambda: False)
+        refuse_after(bench, work, 0, 600, 600, 599)
         bench.clock.advance(1)
         assert fetch(bench, work) == []
 
@@ -554,6 +545,14 @@ def served(*downloads: bytes | httpx.Response, bench: Bench | None = None) -> tu
         bench.write_input()
     bench.backend = replace(bench.backend, upstream=replace(bench.backend.upstream, transport=transport))
     return bench, replace(bench.work, upstream_id="u")
+
+
+def refuse_after(bench: Bench, work: Work, *waits: int) -> None:
+    """Nothing is had after each of these waits, in seconds."""
+    for wait in waits:
+        bench.clock.advance(wait)
+        with pytest.raises(BackendError):
+            bench.backend.fetch(work, lambda: False)
 
 
 def refuse_until_it_lasts(bench: Bench, work: Work, serve: Callable[[], object] = lambda: None) -> None:

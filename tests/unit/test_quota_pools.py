@@ -27,6 +27,17 @@ class Blind(Ledger):
         return found
 
 
+def wait_behind_another() -> World:
+    """One job runs, and another waits for the room that it takes."""
+    world = hosted(Pool(tokens=5 * LINE))
+    world.hosted.turns = 10**6
+    drop(world, lines(4), "running.jsonl")
+    run_until(world, lambda: world.hosted.creations == 1)
+    drop(world, lines(4), "dead.jsonl")
+    run_until(world, lambda: len(jobs(world)) == 2 and jobs(world)[1].state is JobState.WAITING)
+    return world
+
+
 class TestPools:
     def test_a_batch_that_would_overrun_the_pool_waits_and_then_runs(self) -> None:
         world = hosted(Pool(tokens=5 * LINE))
@@ -111,12 +122,7 @@ class TestPools:
         assert world.quotas.ask(world.records.get_batch(first.batch_id), first, world.clock()).__class__.__name__ == "Granted"
 
     def test_a_dead_ticket_is_passed_over_when_its_lease_is_over(self) -> None:
-        world = hosted(Pool(tokens=5 * LINE))
-        world.hosted.turns = 10**6
-        drop(world, lines(4), "running.jsonl")
-        run_until(world, lambda: world.hosted.creations == 1)
-        drop(world, lines(4), "dead.jsonl")
-        run_until(world, lambda: len(jobs(world)) == 2 and jobs(world)[1].state is JobState.WAITING)
+        world = wait_behind_another()
         dead, batch = jobs(world)[1], world.batches()[1]
         drop(world, lines(1), "behind.jsonl")
         run_until(world, lambda: len(jobs(world)) == 3 and jobs(world)[2].state is JobState.WAITING)
@@ -139,12 +145,7 @@ class TestPools:
         assert batch.batch_id == dead.batch_id
 
     def test_the_ticket_of_a_job_that_was_given_up_is_removed_by_the_next(self) -> None:
-        world = hosted(Pool(tokens=5 * LINE))
-        world.hosted.turns = 10**6
-        drop(world, lines(4), "running.jsonl")
-        run_until(world, lambda: world.hosted.creations == 1)
-        drop(world, lines(4), "dead.jsonl")
-        run_until(world, lambda: len(jobs(world)) == 2 and jobs(world)[1].state is JobState.WAITING)
+        world = wait_behind_another()
         drop(world, lines(1), "behind.jsonl")
         run_until(world, lambda: len(jobs(world)) == 3 and jobs(world)[2].state is JobState.WAITING)
         world.records.abandon_job(jobs(world)[1], world.clock(), world.clock(), "a test")
