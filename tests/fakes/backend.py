@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from slacktide.backends.protocol import (
     Uploaded,
     Work,
 )
+from slacktide.backends.spool import Spool
 from slacktide.bucket import Bucket
 from slacktide.keys import line_range
 from slacktide.models import Model
@@ -86,7 +87,7 @@ class FakeBackend:
     def upstream_model(self, model: Model) -> str | None:
         return "upstream/" + model.id if self.models is None or model.id in self.models else None
 
-    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded:  # noqa: ARG002
+    def upload(self, work: Work, content: Spool) -> Uploaded:  # noqa: ARG002
         raise AssertionError(f"{work.name} is not uploaded: it is read from the bucket")
 
     def find(self, work: Work) -> list[Found]:

@@ -1,7 +1,8 @@
 """A hosted backend over the fake Together, or over answers that a test scripts, with a bucket and a clock of its own."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from slacktide.backends.api_keys import ApiKey
 from slacktide.backends.dialects import OPENAI, TOGETHER, Dialect
 from slacktide.backends.hosted import HostedBatches
 from slacktide.backends.protocol import Full, Rejected, Submitted, Uploaded, Work
+from slacktide.backends.spool import Spool
 from slacktide.backends.upstream import Upstream
 from slacktide.bucket import Bucket
 from slacktide_fake_together import FakeTogether, Settings
@@ -79,7 +81,8 @@ class Bench:
 
     def send(self, work: Work | None = None) -> Uploaded | Full | Rejected:
         """Upload the job's input."""
-        return self.backend.upload(work or self.work, iter(self.input))
+        with spooled(self.input) as content:
+            return self.backend.upload(work or self.work, content)
 
     def upload(self, lines: int = 6, prompt: str = "hello") -> Work:
         """The work after its upload."""
@@ -110,6 +113,15 @@ class Bench:
             assert it.bytes == len(self.s3.data(it.key))
             texts += self.bucket.lines(it.key)
         return texts
+
+
+@contextmanager
+def spooled(lines: Iterable[bytes]) -> Iterator[Spool]:
+    """Lines as the input of a job."""
+    with Spool.temporary() as content:
+        for line in lines:
+            content.write(line)
+        yield content
 
 
 def request_line(number: int, prompt: str) -> bytes:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from fakes.backend import Answer, Request, succeed
@@ -24,6 +24,7 @@ from slacktide.backends.protocol import (
     Uploaded,
     Work,
 )
+from slacktide.backends.spool import Spool
 from slacktide.bucket import Bucket
 from slacktide.errors import BackendError
 from slacktide.keys import line_range, object_name
@@ -75,8 +76,8 @@ class FakeHosted:
     def upstream_model(self, model: Model) -> str | None:
         return "hosted/" + model.id if self.models is None or model.id in self.models else None
 
-    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded | Full | Rejected:  # noqa: ARG002
-        text = b"".join(lines)  # read from the bucket: those are calls of their own, and come first
+    def upload(self, work: Work, content: Spool) -> Uploaded | Full | Rejected:  # noqa: ARG002
+        text = b"".join(content.rewind())
         self.wire.before("FakeHosted.upload")
         try:
             return self._take(text)

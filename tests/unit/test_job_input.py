@@ -1,6 +1,6 @@
 """The input of a job: counted and written in one go, and never sent when it is not the job's."""
 
-import io
+import hashlib
 from typing import Any
 
 import msgspec
@@ -9,8 +9,9 @@ from boto3.dynamodb.conditions import Attr
 
 from fakes.world import World, jsonl, request
 from slacktide.backends.protocol import Limits
+from slacktide.backends.spool import Spool
 from slacktide.batch import Job
-from slacktide.job_input import Draft
+from slacktide.job_input import Draft, Request
 from slacktide.quotas import Pool
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # the world's own model has no hosted backend
@@ -46,12 +47,29 @@ def test_lines_that_are_counted_are_read_from_the_bucket_no_more_often_than_othe
     ids=["the same", "cut meanwhile", "begun in its middle", "another end"],
 )
 def test_a_draft_holds_a_job_only_if_it_has_all_its_lines(change: dict[str, int], holds: bool) -> None:
-    draft = Draft(io.BytesIO())
-    for line in (1, 2, 3):
-        draft.add(line, b'{"line": %d}\n' % line)
     job = Job("batch_a", "r1-j1", 1, "together", "m", "m", "/v1/chat/completions", "g1", first=1, last=3, total=3, created_at=0)
-    assert draft.holds(msgspec.structs.replace(job, **change)) is holds
-    assert list(draft) == [b'{"line": 1}\n', b'{"line": 2}\n', b'{"line": 3}\n']
+    texts = [b'{"line": %d}\n' % line for line in (1, 2, 3)]
+    with Spool.temporary() as content:
+        draft = Draft(content)
+        draft.add([Request(1, b"", texts[0]), Request(2, b"", texts[1])])
+        draft.add([Request(3, b"", texts[2])])
+        assert draft.holds(msgspec.structs.replace(job, **change)) is holds
+        assert b"".join(content.rewind()) == b"".join(texts)
+        draft.clear()
+        assert not draft.holds(job)
+
+
+def test_a_spool_knows_what_is_in_it_also_after_it_was_begun_anew() -> None:
+    with Spool.temporary() as content:
+        content.write(b"something else, and longer")
+        content.clear()
+        content.write(b"a\n")
+        content.write(b"b\n")
+        assert (content.size, content.sha256) == (4, hashlib.sha256(b"a\nb\n").hexdigest())
+        assert [b"".join(content.rewind()) for _ in range(2)] == [b"a\nb\n"] * 2
+        content.limit(-1)
+        with pytest.raises(TimeoutError):
+            content.rewind().read()
 
 
 def test_what_another_invocation_cuts_meanwhile_is_sent_as_it_was_cut() -> None:

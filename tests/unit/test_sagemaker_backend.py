@@ -25,6 +25,7 @@ from slacktide.backends.protocol import (
     Work,
 )
 from slacktide.backends.sagemaker import CONCURRENT_PAYLOADS, MAX_PAYLOAD_MB, OBJECT_BYTES, SageMaker, TransformSettings
+from slacktide.backends.spool import Spool
 from slacktide.codes import Code
 from slacktide.models import shipped_models
 from slacktide.routes import Routes
@@ -143,7 +144,8 @@ class TestSubmit:
 
     def test_its_name_is_its_proof_and_the_bucket_its_input(self, backend: SageMaker) -> None:
         assert not backend.proves_by_listing
-        assert backend.upload(WORK, []) == Uploaded("")
+        with Spool.temporary() as content:
+            assert backend.upload(WORK, content) == Uploaded("")
         backend.submit(WORK)
         assert backend.find(WORK) == [Found(WORK.name, CREATED.timestamp(), has_ended=False)]
         assert backend.fetch(WORK, lambda: False)

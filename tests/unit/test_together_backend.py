@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fakes.hosted_bench import CHAT, KEY, Bench, scripted
+from fakes.hosted_bench import CHAT, KEY, Bench, scripted, spooled
 from slacktide.backends.dialects import OPENAI, TOGETHER, Dialect
 from slacktide.backends.protocol import (
     Displaced,
@@ -201,8 +201,9 @@ class TestUpload:
     def test_input_above_the_limit_is_not_sent(self, bench: Bench) -> None:
         content = bench.write_input()
         small = replace(bench.backend, dialect=replace(TOGETHER, most_bytes=len(content) - 1))
-        assert isinstance(small.upload(bench.work, bench.input), Rejected)
-        assert isinstance(bench.backend.upload(bench.work, []), Rejected)
+        with spooled(bench.input) as whole, spooled([]) as empty:
+            assert isinstance(small.upload(bench.work, whole), Rejected)
+            assert isinstance(bench.backend.upload(bench.work, empty), Rejected)
         assert not bench.fake.ledger.counts
 
     @pytest.mark.parametrize("dialect", [TOGETHER, OPENAI])
@@ -211,7 +212,8 @@ class TestUpload:
         bench = Bench(dialect, transport)
         line = b"x" * 99_999 + b"\n"
         tracemalloc.start()
-        assert bench.backend.upload(bench.work, (line for _ in range(600))) == Uploaded("file-1")
+        with spooled(line for _ in range(600)) as content:
+            assert bench.backend.upload(bench.work, content) == Uploaded("file-1")
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert transport.taken > 60_000_000

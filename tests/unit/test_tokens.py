@@ -15,7 +15,7 @@ from slacktide.bodies import CHAT, COMPLETIONS, EMBEDDINGS
 from slacktide.models import Model, Upstreams, shipped_models
 from slacktide.models import Tokenizer as Counted
 from slacktide.prompts import least_tokens, read_prompt
-from slacktide.tokens import LARGEST_WINDOW, OVERHEAD, TokenBound, bound_lines, bound_of
+from slacktide.tokens import LARGEST_WINDOW, OVERHEAD, TokenBound, bound_bodies, bound_lines, bound_of
 from slacktide_cli.vocabularies import find_vocabulary
 
 WINDOW = 1_000
@@ -204,6 +204,17 @@ def test_lines_at_once_have_the_sum_of_their_bounds(bodies: list[dict[str, Any]]
     assert together.output == sum(each.output for each in single)
     most = sum(map(len, lines))  # a little more: the whole line counts
     assert sum(each.prompt for each in single) - most <= together.prompt <= sum(each.prompt for each in single) + most
+
+
+@settings(max_examples=150, deadline=None)
+@given(some.lists(BODIES, min_size=1, max_size=6), some.sampled_from([CHAT, COMPLETIONS, EMBEDDINGS]), some.booleans())
+def test_bodies_at_once_have_the_sum_of_their_bounds(
+    asked: list[tuple[str, dict[str, Any]]], endpoint: str, escaped: bool
+) -> None:
+    written = [json.dumps(body, ensure_ascii=escaped).encode("utf-8", "replace") for kind, body in asked if kind == endpoint]
+    single = [bound_of(body, endpoint, MODEL) for body in written]
+    summed = TokenBound(sum(each.prompt for each in single), sum(each.output for each in single))
+    assert bound_bodies(written, endpoint, MODEL) == summed
 
 
 def test_lines_of_other_endpoints() -> None:

@@ -75,7 +75,12 @@ class RequestId:
     line: int
 
     def __str__(self) -> str:
-        return f"{self.batch_id}.{self.round}.{self.line}"
+        return f"{request_prefix(self.batch_id, self.round)}{self.line}"
+
+
+def request_prefix(batch_id: str, round_number: int) -> str:
+    """What the ids of all requests of a round begin with; the line follows."""
+    return f"{batch_id}.{round_number}."
 
 
 def parse_request_id(text: str) -> RequestId | None:

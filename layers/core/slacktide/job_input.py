@@ -1,14 +1,13 @@
 """The input of a job: lines are written as objects of bounded size, and counted; what one job must not have is cut off."""
 
-import tempfile
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, Self
+from typing import NamedTuple
 
 import msgspec
 from boto3.dynamodb.conditions import Attr
 
+from slacktide.backends.spool import Spool
 from slacktide.batch import Batch, Job, LineIndex
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
@@ -19,16 +18,25 @@ from slacktide.models import Model
 from slacktide.prices import micro_dollars
 from slacktide.quotas import Cap
 from slacktide.records import Records
-from slacktide.request_lines import request_line
+from slacktide.request_lines import RequestLines
 from slacktide.splitting import cut_evenly
 from slacktide.statuses import JobState
 from slacktide.stored_lines import group_lines
-from slacktide.tokens import bound_of
+from slacktide.tokens import TokenBound, bound_bodies, bound_of
 from slacktide.undone import lines_of_job
 
 WRITTEN = "written"  # the cursor behind the last line
+METERED_LINES = 250  # counted at once
 MOST_PIECES = 90  # that one cut makes, since they are recorded in one transaction; a piece that is too big is cut again
 MOST_JOBS = 200  # of one batch, from which on no job is cut for a budget any more: each has an execution of its own
+
+
+class Request(NamedTuple):
+    """A request of a job: its line number, its body, and its line for the backend."""
+
+    line: int
+    body: bytes
+    text: bytes
 
 
 @dataclass(slots=True)
@@ -42,13 +50,26 @@ class Meter:
     output: int = 0
     is_capped: bool = True
 
-    def take(self, body: bytes) -> bool:
-        """Count one more line; False, and it is not counted, when it is one too many. The first always fits."""
+    def take(self, bodies: Sequence[bytes]) -> int:
+        """Count lines, as many of the first as fit; answers how many. The first of a job always fits."""
         if self.cap is None:
-            return True
-        bound = bound_of(body, self.endpoint, self.model)
+            return len(bodies)
+        for start in range(0, len(bodies), METERED_LINES):
+            some = bodies[start : start + METERED_LINES]
+            if not self._add(bound_bodies(some, self.endpoint, self.model)):
+                return start + self._take_one_by_one(some)
+        return len(bodies)
+
+    def _take_one_by_one(self, bodies: Sequence[bytes]) -> int:
+        for number, body in enumerate(bodies):
+            if not self._add(bound_of(body, self.endpoint, self.model), is_first=not self.prompt):
+                return number
+        return len(bodies)
+
+    def _add(self, bound: TokenBound, *, is_first: bool = False) -> bool:
+        """Add a bound; False, and it is not added, when it is too much."""
         prompt, output = self.prompt + bound.prompt, self.output + bound.output
-        if self.is_capped and self.prompt and _exceeds(self.cap, prompt, output):
+        if self.cap is not None and self.is_capped and not is_first and _exceeds(self.cap, prompt, output):
             return False
         self.prompt, self.output = prompt, output
         return True
@@ -72,30 +93,24 @@ def _exceeds(cap: Cap, prompt: int, output: int) -> bool:
 class Draft:
     """The input of a job whose backend takes it as one file: written to the function's disk while its lines are counted."""
 
-    file: IO[bytes]
+    content: Spool
     last: int = 0
     lines: int = 0
 
-    @classmethod
-    @contextmanager
-    def temporary(cls) -> Generator[Self]:
-        """An empty one; gone at the end."""
-        with tempfile.TemporaryFile() as file:
-            yield cls(file)
-
-    def add(self, line: int, request: bytes) -> None:
-        """Append a request with its line feed, given its line number."""
-        self.file.write(request)
-        self.last = line
-        self.lines += 1
+    def add(self, requests: Sequence[Request]) -> None:
+        """Append requests."""
+        self.content.write(b"".join(request.text for request in requests))
+        self.last = requests[-1].line
+        self.lines += len(requests)
 
     def holds(self, job: Job) -> bool:
         """Whether all lines of a job are here, and no others: it may have been cut, and counting may have begun in its middle."""
         return (self.last, self.lines) == (job.last, job.total)
 
-    def __iter__(self) -> Iterator[bytes]:
-        self.file.seek(0)
-        return iter(self.file)
+    def clear(self) -> None:
+        """Begin anew."""
+        self.content.clear()
+        self.last = self.lines = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,32 +127,39 @@ class JobInput:
         """Write the lines from the cursor on; answers the next cursor. Behind the last line the job's bounds are recorded."""
         start, meter = self._resume(job, model, self._loosen(batch, cap), cursor)
         lines = lines_of_job(self.bucket, batch, job)
+        for place, requests in enumerate(self.read(batch, job, lines, start)):
+            if place and clock.is_late:
+                return meter.cursor(requests[0].line)
+            fitting = meter.take([request.body for request in requests])
+            if fitting < len(requests):
+                line = requests[fitting].line
+                if self._is_clear_from(job, line):
+                    self._write_object(job, requests[:fitting])
+                    return self._cut(batch, job, lines, line, meter)
+                meter.is_capped = False
+                meter.take([request.body for request in requests[fitting:]])
+            self._write_object(job, requests)
+        if meter.cap is not None:
+            self.records.update_job(job, prompt_bound=meter.prompt, output_bound=meter.output)
+        return WRITTEN
+
+    def read(self, batch: Batch, job: Job, lines: Bitmap, start: int) -> Iterator[list[Request]]:
+        """The requests of a job's lines from `start` on, as many at a time as one object may hold."""
         index = self.bucket.read_json(batch.keys.index, LineIndex)
-        pending: list[bytes] = []
-        numbers: list[int] = []
+        written = RequestLines.of(job)
+        pending: list[Request] = []
         size = 0
         for line, body in group_lines(self.bucket, batch, index, job, start):
             if line not in lines:
                 continue
-            text = request_line(job, line, body)
+            text = written.write(line, body)
             if pending and (len(pending) >= self.most_lines or size + len(text) > self.most_bytes):
-                self._write_object(job, numbers, pending)
-                pending, numbers, size = [], [], 0
-                if clock.is_late:
-                    return meter.cursor(line)
-            if not meter.take(body):
-                if self._is_clear_from(job, line):
-                    self._write_object(job, numbers, pending)
-                    return self._cut(batch, job, lines, line, meter)
-                meter.is_capped = False
-                meter.take(body)
-            pending.append(text)
-            numbers.append(line)
+                yield pending
+                pending, size = [], 0
+            pending.append(Request(line, body, text))
             size += len(text)
-        self._write_object(job, numbers, pending)
-        if meter.cap is not None:
-            self.records.update_job(job, prompt_bound=meter.prompt, output_bound=meter.output)
-        return WRITTEN
+        if pending:
+            yield pending
 
     def _loosen(self, batch: Batch, cap: Cap | None) -> Cap | None:
         """The cap without its money, where a batch has many jobs: a budget far below its bound would make one of every line."""
@@ -155,12 +177,14 @@ class JobInput:
             meter.prompt, meter.output = map(int, sums.split(":"))
         return int(line), meter
 
-    def _write_object(self, job: Job, numbers: list[int], texts: list[bytes]) -> None:
+    def _write_object(self, job: Job, requests: Sequence[Request]) -> None:
+        if not requests:
+            return
         if self.draft is not None:
-            for line, text in zip(numbers, texts, strict=True):
-                self.draft.add(line, text)
-        elif texts:
-            self.bucket.write(job.keys.input_object(numbers[0], numbers[-1]), b"".join(texts))
+            self.draft.add(requests)
+        else:
+            key = job.keys.input_object(requests[0].line, requests[-1].line)
+            self.bucket.write(key, b"".join(request.text for request in requests))
 
     def _is_clear_from(self, job: Job, line: int) -> bool:
         """Whether no object of an earlier try, under other limits, has lines from `line` on: they would be run twice."""

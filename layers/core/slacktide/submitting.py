@@ -1,6 +1,6 @@
 """Submit: a job's input is written, brought to its backend, and the job is created there, once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr
 
 from slacktide.backends.protocol import Backend, Full, Rejected, Submitted, Unknown, Unseen, Uploaded
-from slacktide.batch import Batch, Job, LineIndex, Waiting
+from slacktide.backends.spool import Spool
+from slacktide.batch import Batch, Job, Waiting
 from slacktide.bucket import Bucket
 from slacktide.clock import Clock
 from slacktide.codes import Code
@@ -19,11 +20,9 @@ from slacktide.models import Model
 from slacktide.quotas import Granted, Quotas, Refused, Waits
 from slacktide.reconciliation import Reconciler, work_of
 from slacktide.records import Records
-from slacktide.request_lines import request_line
 from slacktide.settings import Settings
 from slacktide.statuses import JobState
 from slacktide.steps import Submission
-from slacktide.stored_lines import group_lines
 from slacktide.timetable import is_over, next_wait
 from slacktide.undone import lines_of_job
 
@@ -67,7 +66,8 @@ class Submitter:
 
     def _bring(self, batch: Batch, job: Job, clock: Clock, cursor: str | None, wait_seconds: int) -> Submission:
         """Prepare the input of a hosted job, and bring it to the backend."""
-        with Draft.temporary() as draft:
+        with Spool.temporary() as content:
+            draft = Draft(content)
             prepared = self._prepare(batch, job, clock, cursor, wait_seconds, draft=draft)
             if isinstance(prepared, Submission):
                 return prepared
@@ -85,9 +85,7 @@ class Submitter:
         cap = None if job.submission else self.quotas.cap(batch, job)  # what may exist upstream is not cut
         # Once its bounds are recorded an input is never written again: a limit may have changed since, and so where it is cut.
         if job.prompt_bound is None and (cap is not None or (draft is None and cursor != WRITTEN)):
-            limits = self.backends[job.backend].limits
-            writer = JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes, draft)
-            cursor = writer.write(batch, job, self._model(batch, job), cap, clock=clock, cursor=cursor)
+            cursor = self._input(job, draft).write(batch, job, self._model(batch, job), cap, clock=clock, cursor=cursor)
             if draft is None or cursor != WRITTEN:
                 return Submission(done=False, outcome="submitted", wait_seconds=wait_seconds, cursor=cursor)
             job = self.records.get_job(job.batch_id, job.job_id)
@@ -103,6 +101,10 @@ class Submitter:
             case Refused(reason, code):
                 return self._reject(job, batch, reason, now, code)
 
+    def _input(self, job: Job, draft: Draft | None) -> JobInput:
+        limits = self.backends[job.backend].limits
+        return JobInput(self.bucket, self.records, limits.object_lines, limits.object_bytes, draft)
+
     def _model(self, batch: Batch, job: Job) -> Model:
         """The model of a job. Raises ModelTableError where the batch's table has it no more."""
         model = self.tables.routes(batch.models_version).models.find(job.model)
@@ -110,18 +112,13 @@ class Submitter:
             raise ModelTableError(f"the model table of {batch.batch_id} does not have the model of {job.job_id}")
         return model
 
-    def _requests(self, batch: Batch, job: Job) -> Iterator[bytes]:
-        """The job's requests, as they go to the backend."""
-        lines = lines_of_job(self.bucket, batch, job)
-        index = self.bucket.read_json(batch.keys.index, LineIndex)
-        for line, body in group_lines(self.bucket, batch, index, job, job.first):
-            if line in lines:
-                yield request_line(job, line, body)
-
     def _upload(self, batch: Batch, job: Job, clock: Clock, wait_seconds: int, draft: Draft) -> Submission:
         """Bring the input to the backend and record its id there, by which the job will be found. The next invocation creates."""
-        requests = draft if draft.holds(job) else self._requests(batch, job)
-        match self.backends[job.backend].upload(work_of(job), requests):
+        if not draft.holds(job):
+            draft.clear()
+            for requests in self._input(job, draft).read(batch, job, lines_of_job(self.bucket, batch, job), job.first):
+                draft.add(requests)
+        match self.backends[job.backend].upload(work_of(job), draft.content):
             case Uploaded(file_id):
                 with suppress(ConflictError):  # another invocation was quicker: its upload counts
                     self.records.update_job(job, when=Attr("asks").eq(job.asks), asks=job.asks + 1, file_id=file_id)

@@ -5,7 +5,7 @@ after an unknown outcome asks `find` until the settle window is over (docs/archi
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from slacktide.backends.dialects import Dialect, UpstreamJob, read_job, read_page
@@ -26,7 +26,8 @@ from slacktide.backends.protocol import (
     Uploaded,
     Work,
 )
-from slacktide.backends.uploading import REASONS, SHORT_WAIT, Uploader, spool
+from slacktide.backends.spool import Spool
+from slacktide.backends.uploading import REASONS, SHORT_WAIT, Uploader
 from slacktide.backends.upstream import ASK, CREATE, Answer, Upstream
 from slacktide.bucket import Bucket
 from slacktide.errors import ApiKeyError, BackendError, NoAnswerError, NotSentError
@@ -71,17 +72,16 @@ class HostedBatches:
         upstream = model.upstream(self.dialect.name)
         return upstream.id if upstream and upstream.batchable and self.upstream.key.arn else None
 
-    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded | Full | Rejected:
+    def upload(self, work: Work, content: Spool) -> Uploaded | Full | Rejected:
         """Bring the input there as one file."""
-        with spool(lines) as content:
-            if not 0 < content.size <= self.dialect.most_bytes:
-                return Rejected(f"The job's input has {content.size} bytes; {self._title} takes up to {self.dialect.most_bytes}.")
-            try:
-                return Uploader(self.upstream, self.dialect).upload(work.name, content)
-            except ApiKeyError as error:
-                return Rejected(str(error))
-            except BackendError as error:
-                return Full(str(error))
+        if not 0 < content.size <= self.dialect.most_bytes:
+            return Rejected(f"The job's input has {content.size} bytes; {self._title} takes up to {self.dialect.most_bytes}.")
+        try:
+            return Uploader(self.upstream, self.dialect).upload(work.name, content)
+        except ApiKeyError as error:
+            return Rejected(str(error))
+        except BackendError as error:
+            return Full(str(error))
 
     def submit(self, work: Work) -> Submitted | Full | Unseen | Rejected | Unknown:
         """Create the batch by one POST."""

@@ -1,10 +1,11 @@
 """What a backend must do, and the values in which it answers: expected outcomes are values, exceptions are crashes."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from slacktide.backends.spool import Spool
 from slacktide.models import Model
 
 
@@ -148,7 +149,7 @@ class Backend(Protocol):
         """The backend's own id of a model; None when it cannot run it here."""
         ...
 
-    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded | Full | Rejected:
+    def upload(self, work: Work, content: Spool) -> Uploaded | Full | Rejected:
         """Bring the job's input, lines with their line feeds, to the backend; the id is then recorded, and is `work.file_id` from
         there on. Of those alone that prove by listing: the others read it from the bucket.
         """

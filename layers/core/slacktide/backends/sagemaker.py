@@ -5,7 +5,7 @@ it the idempotency key; one failed record loses its object's output, so objects 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from slacktide.backends.protocol import (
     Uploaded,
     Work,
 )
+from slacktide.backends.spool import Spool
 from slacktide.bucket import Bucket, error_code
 from slacktide.instances import is_too_big
 from slacktide.keys import line_range
@@ -78,7 +79,7 @@ class SageMaker:
             return None
         return None if is_too_big(model, self.settings.instance_type) else upstream.id
 
-    def upload(self, work: Work, lines: Iterable[bytes]) -> Uploaded:  # noqa: ARG002 - part of the protocol
+    def upload(self, work: Work, content: Spool) -> Uploaded:  # noqa: ARG002 - part of the protocol
         """Nothing to do: a transform job reads the bucket."""
         return Uploaded("")
 

@@ -1,71 +1,16 @@
 """Upload of a job's input as one file of the upstream."""
 
-import hashlib
-import tempfile
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
-
-import httpx
 
 from slacktide.backends.dialects import Dialect, UploadWay, usable_id
 from slacktide.backends.protocol import Full, Rejected, Uploaded
-from slacktide.backends.upstream import BLOCK, SILENCE_SECONDS, TRIES, Answer, Patience, Upstream
+from slacktide.backends.spool import Spool
+from slacktide.backends.upstream import SILENCE_SECONDS, TRIES, Answer, Patience, Upstream
 
 UPLOAD_SECONDS = 240  # for the bytes of one file, with all tries
 TRANSFER = Patience(TRIES, UPLOAD_SECONDS, SILENCE_SECONDS)
 SHORT_WAIT = 5  # seconds
-
-
-class Spool:
-    """A job's input on the function's disk: size and SHA-256 are known before the first byte is sent, and a try reads no S3."""
-
-    def __init__(self, file: IO[bytes], size: int, sha256: str) -> None:
-        self._file = file
-        self.size = size
-        self.sha256 = sha256
-        self._ends_at = float("inf")
-
-    def limit(self, seconds: float) -> None:
-        """From now on reading is over after `seconds`: a slow receiver must not hold a function until it dies."""
-        self._ends_at = time.monotonic() + seconds
-
-    def rewind(self) -> "Spool":
-        """From the start again."""
-        self._file.seek(0)
-        return self
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes. Raises httpx.WriteTimeout when the time is over."""
-        if time.monotonic() > self._ends_at:
-            raise httpx.WriteTimeout("slow")
-        return self._file.read(size)
-
-    def seek(self, *position: int) -> int:
-        """As of a file."""
-        return self._file.seek(*position)
-
-    def fileno(self) -> int:
-        """As of a file: by it httpx finds the length."""
-        return self._file.fileno()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(BLOCK), b"")
-
-
-@contextmanager
-def spool(lines: Iterable[bytes]) -> Generator[Spool]:
-    """Lines with their line feeds, one behind the other."""
-    digest = hashlib.sha256()
-    with tempfile.TemporaryFile() as file:
-        for line in lines:
-            digest.update(line)
-            file.write(line)
-        size = file.tell()
-        file.flush()
-        yield Spool(file, size, digest.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

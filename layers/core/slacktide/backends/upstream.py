@@ -226,7 +226,7 @@ class Upstream:
             raise NotSentError(f"{self.name} cannot be reached.") from None
         except httpx.InvalidURL:
             raise NoAnswerError(f"{self.name} named an address that is none.") from None
-        except httpx.TimeoutException:
+        except (httpx.TimeoutException, TimeoutError):
             raise NoAnswerError(f"{self.name} did not answer in time.") from None
         except (httpx.HTTPError, httpx.StreamError):
             raise NoAnswerError(f"{self.name} broke the connection off.") from None
