@@ -19,7 +19,7 @@ from fakes.messaging import FakeEvents
 from fakes.table import FakeTable
 from fakes.wire import Wire
 from slacktide.assembly import Assembler
-from slacktide.backends.protocol import ResultObject
+from slacktide.backends.protocol import stored_results
 from slacktide.batch import Batch, Group, Job, LineIndex, ObjectRef, StatusChange
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
@@ -116,7 +116,7 @@ class Store:
             collection = Collection(self.bucket, job, self._lines(job, total))
             key = answers_key(job)
             size = (self.root / key).stat().st_size
-            answers = ResultObject(key=key, bytes=size, first=job.first, last=job.last)
+            answers = stored_results(self.bucket, key, size, job.first, job.last)
             collection.run(iter([answers]), after=0, is_late=lambda: False)
             self.bucket.write_json(job.keys.summary, collection.finish()[0])
 

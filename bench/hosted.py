@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bench.files import Shape
 from bench.rounds import ROOT, MeasurementError
@@ -38,8 +37,7 @@ WAIT_SCALE, PARAMETERS = 0.01, {"FirstWaitSeconds": "15", "LongestWaitSeconds": 
 STAGES: Mapping[str, Sequence[str]] = {
     "upload": ("Submit", "Wait for room", "Wait for proof"),
     "wait": ("Wait for results", "Poll"),
-    "download": ("Download",),
-    "collect": ("Collect",),
+    "download": ("Collect",),
     "assemble": ("Assemble", "Dead-letter", "Announce"),
 }
 
@@ -60,17 +58,6 @@ def split_time(dropped: float, spans: Iterable[Span]) -> dict[str, float]:
     return seconds | {"rest": ended - began - union(covered)}
 
 
-def part_downloads(spans: Iterable[Span], fetched: Mapping[str, float]) -> Iterable[Span]:
-    """The spans with each Collect cut in two where its job's results were in the bucket; `fetched` has the times by job."""
-    for span in spans:
-        job = span.execution.partition("-")[2].rpartition("-")[0]
-        if span.state != "Collect" or not span.begun < fetched[job] < span.ended:
-            yield span
-            continue
-        yield Span(span.execution, "Download", span.begun, fetched[job])
-        yield Span(span.execution, "Collect", fetched[job], span.ended)
-
-
 def run_stack(source: Path, cloud: LocalCloud, lines: int) -> dict[str, float]:
     """One batch through the local cloud; answers the seconds of its stages. Raises MeasurementError when it is not whole."""
     dropped = time.time()
@@ -78,17 +65,8 @@ def run_stack(source: Path, cloud: LocalCloud, lines: int) -> dict[str, float]:
     counts = {"total": lines, "completed": lines, "failed": 0}
     if run.latest["status"] != "completed" or run.latest["counts"] != counts:
         raise MeasurementError(f"the batch ended as {run.latest['status']} with {run.latest['counts']}")
-    batch_id = run.latest["batch_id"]
-    spans = part_downloads(find_spans(cloud, batch_id), find_fetched(cloud, batch_id))
+    spans = find_spans(cloud, run.latest["batch_id"])
     return {"drop": run.seconds["Upload"]} | split_time(dropped + run.seconds["Upload"], spans)
-
-
-def find_fetched(cloud: LocalCloud, batch_id: str) -> dict[str, float]:
-    """When the results of each job were in the bucket, in Unix seconds."""
-    pages = cloud.session.client("s3").get_paginator("list_objects_v2")
-    found = pages.paginate(Bucket=cloud.environment["SLACKTIDE_BUCKET"], Prefix=f"batches/{batch_id}/rounds/")
-    objects: list[Any] = [entry for page in found for entry in page["Contents"] if entry["Key"].endswith("/results.json")]
-    return {entry["Key"].split("/")[4]: entry["LastModified"].timestamp() for entry in objects}
 
 
 def run_client(source: Path, fake: FakeHosted, lines: int) -> dict[str, float]:
@@ -161,8 +139,7 @@ def show(rounds: Sequence[Round]) -> Table:
         "validate": "validate",
         "upload": "upload, create",
         "wait": "wait",
-        "download": "download",
-        "collect": "collect",
+        "download": "download, collect",
         "assemble": "assemble",
         "rest": "plan, follow",
     }

@@ -115,7 +115,7 @@ class Run:
             "uploads.PART_BYTES": 5_000,
             "dead_letters.SENDERS": 1,
             "planning.MOST_REVIVED": 10,
-            "backends.fetching.OBJECT_LINES": 20,
+            "backends.fetching.BLOCK_LINES": 20,
         }
         for name, size in sizes.items():
             monkeypatch.setattr(f"slacktide.{name}", size)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +16,12 @@ from slacktide.backends.protocol import (
     Limits,
     Missing,
     Rejected,
-    ResultObject,
+    Results,
     Running,
     Submitted,
     Uploaded,
     Work,
+    stored_results,
 )
 from slacktide.backends.spool import Spool
 from slacktide.bucket import Bucket
@@ -93,9 +95,6 @@ class FakeBackend:
     def find(self, work: Work) -> list[Found]:
         raise AssertionError(f"{work.name} is not looked for: its name is the idempotency key")
 
-    def fetch(self, work: Work, is_late: Callable[[], bool]) -> bool:  # noqa: ARG002 - part of the protocol
-        return True
-
     @external
     def submit(self, work: Work) -> Submitted | Full | Rejected:
         if work.name in self.jobs:
@@ -136,8 +135,8 @@ class FakeBackend:
         return False
 
     @external
-    def results(self, work: Work) -> Iterator[ResultObject]:
-        return iter([ResultObject(key, size, *(line_range(key) or (0, 0))) for key, size in self.bucket.list(work.output_prefix)])
+    def results(self, work: Work, is_late: Callable[[], bool]) -> AbstractContextManager[Iterator[Results] | None]:  # noqa: ARG002
+        return nullcontext(iter(stored_below(self.bucket, work.output_prefix)))
 
     @property
     def creations(self) -> int:
@@ -156,3 +155,8 @@ class FakeBackend:
                 lines += self.answer(request, int(request["custom_id"].split(".")[1]))
             name = key.rpartition("/")[2]
             self.bucket.write(f"{job.work.output_prefix}{name}.out", b"".join(line + b"\n" for line in lines))
+
+
+def stored_below(bucket: Bucket, prefix: str) -> list[Results]:
+    """All objects below a prefix as results."""
+    return [stored_results(bucket, key, size, *(line_range(key) or (0, 0))) for key, size in bucket.list(prefix)]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from fakes.wire import Wire, refuse
 from slacktide.backends.api_keys import ApiKey
 from slacktide.backends.dialects import OPENAI, TOGETHER, Dialect
 from slacktide.backends.hosted import HostedBatches
-from slacktide.backends.protocol import Full, Rejected, Submitted, Uploaded, Work
+from slacktide.backends.protocol import Full, Rejected, Results, Submitted, Uploaded, Work
 from slacktide.backends.spool import Spool
 from slacktide.backends.upstream import Upstream
 from slacktide.bucket import Bucket
@@ -103,15 +104,23 @@ class Bench:
         """How often the fake was called, whatever it answered."""
         return self.fake.ledger.counts[call]
 
-    def texts(self, work: Work) -> list[bytes]:
-        """All lines of results, in the order of their objects, whose ranges and sizes are what they are said to be."""
+    def fetch(self, work: Work, is_late: Callable[[], bool] = lambda: False) -> bool:
+        """Have the job's results, and keep them in `fetched`; False: they are to be asked for again."""
+        self.fetched: list[Results] = []
+        with self.backend.results(work, is_late) as results:
+            for found in results or ():
+                self.fetched.append(replace(found, lines=partial(list, list(found.lines()))))
+            return results is not None
+
+    @property
+    def texts(self) -> list[bytes]:
+        """All lines that were fetched, of results whose ranges and sizes are what they are said to be."""
         texts: list[bytes] = []
         before = 0
-        for it in self.backend.results(work):
-            assert before < it.first <= it.last
-            before = it.last
-            assert it.bytes == len(self.s3.data(it.key))
-            texts += self.bucket.lines(it.key)
+        for found in self.fetched:
+            assert before < found.first <= found.last
+            before = found.last
+            texts += found.lines()
         return texts
 
 

@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from fakes.backend import Answer, Request, succeed
 from fakes.clock import SettableClock
@@ -17,7 +19,7 @@ from slacktide.backends.protocol import (
     Limits,
     Missing,
     Rejected,
-    ResultObject,
+    Results,
     Running,
     Submitted,
     Unknown,
@@ -27,7 +29,6 @@ from slacktide.backends.protocol import (
 from slacktide.backends.spool import Spool
 from slacktide.bucket import Bucket
 from slacktide.errors import BackendError
-from slacktide.keys import line_range, object_name
 from slacktide.models import Model
 
 
@@ -158,25 +159,20 @@ class FakeHosted:
         return False
 
     @external
-    def fetch(self, work: Work, is_late: Callable[[], bool]) -> bool:  # noqa: ARG002 - all files come at once
-        self.calls["fetch"] += 1
+    def results(self, work: Work, is_late: Callable[[], bool]) -> AbstractContextManager[Iterator[Results] | None]:  # noqa: ARG002
+        if work.upstream_id is None:
+            return nullcontext(iter(()))
+        self.calls["results"] += 1
         if self.is_down:
             raise BackendError("the backend has no files now: 503")
-        job = self.jobs[work.upstream_id or ""]
-        lines: list[bytes] = []
-        numbers: list[int] = []
-        for request in self.files[job.file_id][: job.done]:
-            _, round_number, line = request["custom_id"].rsplit(".", 2)
-            lines += self.answer(request, int(round_number))
-            numbers.append(int(line))
-        if numbers:
-            name = object_name(numbers[0], numbers[-1])
-            self.bucket.write(work.output_prefix + name, b"".join(line + b"\n" for line in lines))
-        return True
+        job = self.jobs[work.upstream_id]
+        return nullcontext(self._answers(self.files[job.file_id][: job.done]))
 
-    @external
-    def results(self, work: Work) -> Iterator[ResultObject]:
-        return iter([ResultObject(key, size, *(line_range(key) or (0, 0))) for key, size in self.bucket.list(work.output_prefix)])
+    def _answers(self, requests: list[Request]) -> Iterator[Results]:
+        for request in requests:
+            _, round_number, line = request["custom_id"].rsplit(".", 2)
+            lines = list(self.answer(request, int(round_number)))
+            yield Results(int(line), int(line), sum(map(len, lines)), partial(iter, lines))
 
     @property
     def creations(self) -> int:

@@ -259,21 +259,14 @@ def test_the_stages_of_a_run_add_up_to_it() -> None:
         *(span("r1-j1-a1", "Submit", 4, 5), span("r1-j1-a1", "Wait for results", 5, 8), span("r1-j1-a1", "Collect", 8, 11)),
         *(span("r1-j2-a1", "Submit", 4, 7), span("r1-j2-a1", "Poll", 7, 10), span("r1-j2-a1", "Collect", 10, 14)),
     ]
-    parted = list(hosted.part_downloads(spans, {"r1-j1": 9, "r1-j2": 12}))
-    assert hosted.split_time(1, parted) == {
+    assert hosted.split_time(1, spans) == {
         "validate": 2,
         "upload": 3,
         "wait": 3,
-        "download": 2,
-        "collect": 2,
+        "download": 4,
         "assemble": 2,
         "rest": 3,
     }
-
-
-def test_a_collect_that_fetched_nothing_is_no_download() -> None:
-    spans = [span("r1-j1-a1", "Collect", 8, 11)]
-    assert list(hosted.part_downloads(spans, {"r1-j1": 3})) == spans
 
 
 def test_both_are_beside_each_other_and_the_ratio_is_that_of_a_round() -> None:

@@ -52,7 +52,7 @@ SCENARIOS = {
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_client_that_is_killed_pays_nothing_twice(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "OBJECT_LINES", 2)
+    monkeypatch.setattr(fetching, "BLOCK_LINES", 2)
     scenario = SCENARIOS[name]
     whole, fake = scenario.play()
     check(whole, fake)

@@ -13,7 +13,7 @@ from fakes.metrics import read_metrics
 from fakes.s3 import FakeS3
 from fakes.world import SETTINGS, Outcome, World, force_small_steps, jsonl, request
 from slacktide import collection
-from slacktide.backends.protocol import ResultObject
+from slacktide.backends.protocol import stored_results
 from slacktide.batch import Job, Summary
 from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
@@ -36,7 +36,7 @@ def collect(world: World, *lines: bytes, **of_job: str) -> tuple[dict[int, Any],
     """Collect one object of these lines; answers what was found by line, the summary, the settled lines."""
     world.bucket.write("raw/1.out", b"".join(line + b"\n" for line in lines))
     collecting = Collection(world.bucket, job(**of_job), Bitmap.full(LINES))
-    objects = iter([ResultObject("raw/1.out", 1, 1, LINES)])
+    objects = iter([stored_results(world.bucket, "raw/1.out", 1, 1, LINES)])
     assert collecting.run(objects, after=0, is_late=lambda: False) is None
     summary, settled = collecting.finish()
     found = [json.loads(text) for part in summary.parts for text in world.bucket.lines(part.key)]
@@ -48,7 +48,7 @@ def collect_in_parts(world: World, *lines: bytes) -> tuple[Summary, set[int], li
     """Collect one object whose results make parts; answers the summary, the settled lines, and each part's lines and codes."""
     world.bucket.write("raw/1.out", b"".join(text + b"\n" for text in lines))
     collecting = Collection(world.bucket, job(), Bitmap.full(LINES))
-    collecting.run(iter([ResultObject("raw/1.out", 1, 1, LINES)]), after=0, is_late=lambda: False)
+    collecting.run(iter([stored_results(world.bucket, "raw/1.out", 1, 1, LINES)]), after=0, is_late=lambda: False)
     summary, settled = collecting.finish()
     parts = [[json.loads(text) for text in world.bucket.lines(part.key)] for part in summary.parts]
     return summary, set(settled), [[(it["line"], (it["error"] or {}).get("code")) for it in part] for part in parts]
@@ -132,7 +132,7 @@ def test_memory_is_bounded_though_one_shuffled_object_holds_a_whole_job(monkeypa
     sink = Sink(world.wire, world.clock, world.s3.objects)
     collecting = Collection(Bucket(sink, "b"), job(), Bitmap.full(total))
     tracemalloc.start()
-    collecting.run(iter([ResultObject("raw", 1, 1, total)]), after=0, is_late=lambda: False)
+    collecting.run(iter([stored_results(world.bucket, "raw", 1, 1, total)]), after=0, is_late=lambda: False)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     summary, _ = collecting.finish()
@@ -171,7 +171,7 @@ def test_what_is_foreign_or_malformed_is_dropped_and_counted(world: World, forei
 def test_a_line_outside_of_its_object_is_foreign(world: World) -> None:
     world.bucket.write("raw/1.out", line(3) + b"\n")
     collecting = Collection(world.bucket, job(), Bitmap.full(LINES))
-    collecting.run(iter([ResultObject("raw/1.out", 1, 1, 2)]), after=0, is_late=lambda: False)
+    collecting.run(iter([stored_results(world.bucket, "raw/1.out", 1, 1, 2)]), after=0, is_late=lambda: False)
     assert collecting.finish()[0].foreign == 1
 
 

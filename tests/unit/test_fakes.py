@@ -15,6 +15,7 @@ from slacktide.ids import job_execution_name
 from slacktide.records import Records
 
 FILE = jsonl(request("a", "ü 💥"), request("b"), b"nonsense", request("a"), request("c", model="x"))
+LONGER = FILE + jsonl(request("d"), request("e"))  # two objects of results, so one of them can be too late
 
 
 def run(aws: Any, monkeypatch: pytest.MonkeyPatch, *, hurry: bool) -> dict[str, bytes]:
@@ -101,7 +102,7 @@ def walked() -> set[str]:
     broken.states.functions["poll"] = _break
     plain.hurry = True
     for world in worlds[:-1]:
-        assert world.deliver(world.drop(b"x" if world is refused else FILE))
+        assert world.deliver(world.drop(b"x" if world is refused else FILE if world is not plain else LONGER))
     (starting,) = attached.states.running("batch")
     while starting.history[-1:] != ["Start jobs"]:
         attached.states.step()
@@ -109,9 +110,11 @@ def walked() -> set[str]:
     start = {"v": 1, "batch_id": job.batch_id, "job_id": job.job_id, "attempt": 1}
     name = job_execution_name(job.batch_id, job.job_id, 1)
     attached.states.start_execution(stateMachineArn="a:job", name=name, input=json.dumps(start))
-    for world in worlds:
-        for _ in range(300):
-            world.states.step()
+    with pytest.MonkeyPatch.context() as patch:
+        force_small_steps(patch)
+        for world in worlds:
+            for _ in range(300):
+                world.states.step()
     return {name for world in worlds for execution in world.states.executions.values() for name in execution.history}
 
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.metrics import read_metrics
 from fakes.wire import Killed
 from fakes.world import World, jsonl, request
-from slacktide import wiring
+from slacktide import collection, wiring
 from slacktide.backends import upstream
 from slacktide.batch import Job
 from slacktide.errors import ConflictError
@@ -468,7 +468,7 @@ class TestPoll:
         world.hosted.is_down = False
         assert poll(world, batch_id).done
         assert collect(world, batch_id).done
-        assert world.hosted.calls["fetch"] == 0
+        assert world.hosted.calls["results"] == 0
         settled = job(world, batch_id)
         assert (settled.state, settled.completed) == (JobState.SETTLED, 0)
         assert "does not know" in (settled.reason or "")
@@ -549,14 +549,31 @@ class TestCollect:
         assert collect(world, batch_id).done
         assert job(world, batch_id).completed == 5
 
-    def test_files_are_fetched_once(self, world: World, batch_id: str) -> None:
+    def test_a_late_one_goes_on_behind_what_it_has(self, world: World, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collection, "PART_BYTES", 1)
         submit_whole(world, batch_id)
         assert [poll(world, batch_id).done for _ in range(2)] == [False, True]
         world.hurry = True
-        answer = collect(world, batch_id)
-        assert answer == Gathering(done=False, cursor="0")
-        last = world.jobs.collect(batch_id, JOB, clock=world.invocation_clock, cursor="0", wait_seconds=0)
-        assert (last.done, world.hosted.calls["fetch"], job(world, batch_id).completed) == (True, 1, 5)
+        cursors: list[str | None] = [None]
+        while (answer := self.go_on(world, batch_id, cursors[-1])).cursor is not None:
+            cursors.append(answer.cursor)
+        assert cursors == [None, "1", "2", "3", "4"]
+        assert (answer.done, world.hosted.calls["results"], job(world, batch_id).completed) == (True, 5, 5)
+
+    def test_one_that_is_late_loses_nothing_of_its_way_to_an_outage(
+        self, world: World, batch_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(collection, "PART_BYTES", 1)
+        submit_whole(world, batch_id)
+        assert [poll(world, batch_id).done for _ in range(2)] == [False, True]
+        world.hurry = True
+        answer = self.go_on(world, batch_id, None)
+        world.hosted.is_down = True
+        assert self.go_on(world, batch_id, answer.cursor) == Gathering(done=False, wait_seconds=15, cursor="1")
+
+    @staticmethod
+    def go_on(world: World, batch_id: str, cursor: str | None) -> Gathering:
+        return world.jobs.collect(batch_id, JOB, clock=world.invocation_clock, cursor=cursor, wait_seconds=0)
 
 
 def test_the_settle_window_outlasts_every_create() -> None:

@@ -1,4 +1,4 @@
-"""Results of a hosted batch: both files, whole, sorted into the bucket, whatever happens; and what Collection makes of them."""
+"""Results of a hosted batch: both files, whole, sorted by line, whatever happens; and what Collection makes of them."""
 
 import json
 import tracemalloc
@@ -11,16 +11,13 @@ import httpx
 import pytest
 
 from fakes.hosted_bench import BATCH, CHAT, KEY, Bench, numbers, scripted
-from fakes.s3 import FakeS3
 from slacktide.backends import downloading, fetching
 from slacktide.backends.absences import LEAST_LOOKS
 from slacktide.backends.dialects import OPENAI
-from slacktide.backends.fetching import read_results
 from slacktide.backends.protocol import Work
 from slacktide.backends.upstream import BLOCK, TRIES
 from slacktide.batch import Job, Summary
 from slacktide.bitmap import Bitmap
-from slacktide.bucket import Bucket
 from slacktide.collection import Collection
 from slacktide.errors import BackendError
 
@@ -32,16 +29,16 @@ def bench() -> Bench:
 
 def fetch(bench: Bench, work: Work) -> list[int]:
     """Fetch in one go; answers the line numbers of what came."""
-    assert bench.backend.fetch(work, lambda: False)
-    return numbers(bench.texts(work))
+    assert bench.fetch(work, lambda: False)
+    return numbers(bench.texts)
 
 
-def collect(bench: Bench, work: Work, lines: int = 6) -> tuple[Summary, set[int]]:
-    """What Collection makes of the results: its counts, and the lines that need no further round."""
+def collect(bench: Bench, lines: int = 6) -> tuple[Summary, set[int]]:
+    """What Collection makes of what was fetched: its counts, and the lines that need no further round."""
     fields: dict[str, Any] = {"backend": "together", "model": "m", "upstream_model": "m", "endpoint": CHAT}
     job = Job(BATCH, "r1-j1", 1, group="g1", first=1, last=lines, total=lines, created_at=0, **fields)
     collection = Collection(bench.bucket, job, Bitmap.full(lines))
-    assert collection.run(bench.backend.results(work), after=0, is_late=lambda: False) is None
+    assert collection.run(iter(bench.fetched), after=0, is_late=lambda: False) is None
     summary, settled = collection.finish()
     return summary, set(settled)
 
@@ -51,15 +48,14 @@ class TestFiles:
         work = bench.start(lines=200)
         assert fetch(bench, work) == list(range(1, 201))
 
-    def test_objects_are_bounded(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_is_collected_at_once_is_bounded(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         work = bench.start(lines=50)
-        monkeypatch.setattr(fetching, "OBJECT_LINES", 8)
+        monkeypatch.setattr(fetching, "BLOCK_LINES", 8)
         assert fetch(bench, work) == list(range(1, 51))
-        assert len(list(bench.backend.results(work))) == 7
-        monkeypatch.setattr(fetching, "OBJECT_BYTES", 1_000)
-        work = replace(work, output_prefix="by-bytes/")
+        assert len(bench.fetched) == 7
+        monkeypatch.setattr(fetching, "BLOCK_BYTES", 1_000)
         assert fetch(bench, work) == list(range(1, 51))
-        assert all(it.bytes <= 1_000 for it in bench.backend.results(work))
+        assert all(sum(map(len, it.lines())) <= it.size <= 1_000 for it in bench.fetched)
 
     @pytest.mark.parametrize(
         ("end", "came"),
@@ -75,7 +71,7 @@ class TestFiles:
         work = bench.start({"kind": "end", **end})
         bench.clock.advance(90_000)
         assert len(fetch(bench, work)) == came
-        assert collect(bench, work)[0].missing == 6 - came
+        assert collect(bench)[0].missing == 6 - came
 
     @pytest.mark.parametrize(
         "end", [{"status": "COMPLETED"}, *({"status": status, "at": 0.5} for status in ("CANCELLED", "EXPIRED", "FAILED"))]
@@ -88,7 +84,7 @@ class TestFiles:
         bench.fake.script(unnamed | {"times": LEAST_LOOKS})
         for _ in range(LEAST_LOOKS):
             with pytest.raises(BackendError):
-                bench.backend.fetch(work, lambda: False)
+                bench.fetch(work, lambda: False)
             bench.clock.advance(fetching.UNCLEAR_AFTER // LEAST_LOOKS)
         assert len(fetch(bench, work)) == (6 if end["status"] == "COMPLETED" else 3)
 
@@ -97,22 +93,19 @@ class TestFiles:
         refuse_after(bench, work, 0, 100, 100, 99)
         bench.clock.advance(1)
         assert fetch(bench, work) == []
-        assert collect(bench, work)[0].missing == 6
+        assert collect(bench)[0].missing == 6
 
     def test_an_error_file_alone(self, bench: Bench) -> None:
         work = bench.start({"kind": "lines", "what": "error", "share": 1})
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
-        summary, settled = collect(bench, work)
+        summary, settled = collect(bench)
         assert (summary.transient, summary.completed, settled) == (6, 0, set())
 
     def test_output_and_error_file_are_joined(self, bench: Bench) -> None:
         work = bench.start({"kind": "lines", "what": "error", "count": 2})
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
-        summary, settled = collect(bench, work)
+        summary, settled = collect(bench)
         assert (summary.transient, summary.completed, len(settled)) == (2, 4, 4)
-
-    def test_before_the_fetch_there_are_no_results(self, bench: Bench) -> None:
-        assert list(bench.backend.results(bench.start())) == []
 
     def test_a_job_that_was_never_created_has_none(self, bench: Bench) -> None:
         assert fetch(bench, bench.work) == []
@@ -134,14 +127,14 @@ class TestLines:
     def test_strange_lines_reach_the_counters(self, bench: Bench, what: str, counted: dict[str, int]) -> None:
         work = bench.start({"kind": "lines", "what": what, "count": 2})
         fetch(bench, work)
-        summary, _ = collect(bench, work)
+        summary, _ = collect(bench)
         assert {name: getattr(summary, name) for name in counted} == counted
 
     @pytest.mark.parametrize(("status", "counted"), [(0, "transient"), (400, "rejected"), (429, "transient"), (503, "transient")])
     def test_the_status_of_a_line(self, bench: Bench, status: int, counted: str) -> None:
         work = bench.start({"kind": "lines", "what": "status", "status": status, "count": 2})
         fetch(bench, work)
-        summary, _ = collect(bench, work)
+        summary, _ = collect(bench)
         assert (getattr(summary, counted), summary.completed) == (2, 4)
 
     @pytest.mark.parametrize(
@@ -158,16 +151,16 @@ class TestLines:
     )
     def test_a_line_of_no_request_is_counted_and_its_content_gone(self, text: bytes) -> None:
         bench, work = served(text + b"\n" + line(2) + b"\n\n  \n" + line(1))
-        assert fetch(bench, work) == [1, 0, 2] or fetch(bench, work) == [0, 1, 2]
-        assert collect(bench, work)[0].foreign == 1
-        stored = b"".join(bench.s3.data(key) for key in bench.s3.keys(work.output_prefix))
+        assert sorted(fetch(bench, work)) == [0, 1, 2]
+        assert collect(bench)[0].foreign == 1
+        stored = b"".join(bench.s3.data(key) for key in bench.s3.keys(""))
         assert text not in stored
 
     def test_an_error_in_place_of_the_files_is_come_back_to(self) -> None:
         """With status 200, as JSON: no line of the job would be left, and all of them would be run again."""
         bench, work = served(b'{"error": {"message": "try again"}}')
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
         served(line(1), bench=bench)
         assert fetch(bench, work) == [1]
 
@@ -175,7 +168,7 @@ class TestLines:
         """A file that is named has lines: "no content" behind a status of 200 is none."""
         bench, work = served(b"", b"", b"")
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
         served(line(1), bench=bench)
         assert fetch(bench, work) == [1]
 
@@ -183,7 +176,7 @@ class TestLines:
         bench, work = served(b"x\ny\n")
         refuse_until_it_lasts(bench, work, lambda: served(b"x\ny\n", bench=bench))
         assert fetch(bench, work) == [0, 0]
-        assert collect(bench, work)[0].foreign == 2
+        assert collect(bench)[0].foreign == 2
 
     def test_the_lines_are_the_truth_whatever_the_counts_say(self) -> None:
         bench = Bench(OPENAI)
@@ -191,7 +184,7 @@ class TestLines:
         counts = {"total": 6, "completed": 6, "failed": 0}
         bench.fake.script({"kind": "fields", "call": "get_batch", "set": {"request_counts": counts}, "times": None})
         assert len(fetch(bench, work)) == 4
-        summary, settled = collect(bench, work)
+        summary, settled = collect(bench)
         assert (summary.completed, summary.missing, len(settled)) == (4, 2, 4)
 
     def test_a_line_that_is_too_long_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,16 +194,16 @@ class TestLines:
         assert fetch(bench, work) == [0, 0, 2]
 
     def test_repeated_lines_stay_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fetching, "OBJECT_LINES", 2)
+        monkeypatch.setattr(fetching, "BLOCK_LINES", 2)
         bench, work = served(b"\n".join([line(1), line(2, "first"), line(3), line(2, "second"), line(2, "third")]))
         assert fetch(bench, work) == [1, 2, 2, 2, 3]
-        said = [json.loads(text)["response"]["body"]["said"] for text in bench.texts(work)]
+        said = [json.loads(text)["response"]["body"]["said"] for text in bench.texts]
         assert said[1:4] == ["first", "second", "third"], "in the order in which they came"
 
     def test_another_batch_of_ours_is_foreign(self) -> None:
         bench, work = served(line(1) + b"\n" + line(2).replace(b".1.2", b".9.2"))
         assert fetch(bench, work) == [1, 2]
-        assert (collect(bench, work)[0].foreign, collect(bench, work)[0].completed) == (1, 1)
+        assert (collect(bench)[0].foreign, collect(bench)[0].completed) == (1, 1)
 
 
 class TestDownload:
@@ -241,8 +234,7 @@ class TestDownload:
         work = bench.start()
         bench.fake.script(fault | {"call": "content", "times": TRIES})
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
-        assert list(bench.backend.results(work)) == []
+            bench.fetch(work, lambda: False)
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
 
     def test_a_file_that_is_gone_for_long_holds_nothing_up(self, bench: Bench) -> None:
@@ -251,7 +243,7 @@ class TestDownload:
         refuse_after(bench, work, 0, 600, 600, 599)
         bench.clock.advance(1)
         assert fetch(bench, work) == []
-        assert collect(bench, work)[0].missing == 6
+        assert collect(bench)[0].missing == 6
 
     def test_a_few_looks_with_long_pauses_do_not_make_it_gone(self, bench: Bench) -> None:
         """Nobody looked in between: it may have been there."""
@@ -259,7 +251,7 @@ class TestDownload:
         bench.fake.script({"kind": "status", "call": "content", "status": 404, "times": TRIES * (LEAST_LOOKS - 1)})
         for _ in range(LEAST_LOOKS - 1):
             with pytest.raises(BackendError):
-                bench.backend.fetch(work, lambda: False)
+                bench.fetch(work, lambda: False)
             bench.clock.advance(fetching.GONE_AFTER)
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
 
@@ -278,7 +270,7 @@ class TestDownload:
             bench.fake.script(script)
             for _ in range(looks if script[0].get("times") == TRIES * looks else 1):
                 with pytest.raises(BackendError):
-                    bench.backend.fetch(work, lambda: False)
+                    bench.fetch(work, lambda: False)
                 bench.clock.advance(fetching.GONE_AFTER // 2)
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6], "none of its lines is run again"
 
@@ -289,12 +281,12 @@ class TestDownload:
         bench.fake.script([gone, {"kind": "slow", "call": "content", "bytes_per_second": 300}])
         for _ in range(LEAST_LOOKS - 1):
             with pytest.raises(BackendError):
-                bench.backend.fetch(work, lambda: False)
+                bench.fetch(work, lambda: False)
             bench.clock.advance(fetching.GONE_AFTER)
-        assert not bench.backend.fetch(work, lambda: True), "it is late"
+        assert not bench.fetch(work, lambda: True), "it is late"
         bench.fake.script(gone | {"times": TRIES})
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
 
     def test_a_refused_key_is_read_again(self, bench: Bench) -> None:
@@ -312,7 +304,7 @@ class TestDownload:
         transport, seen = scripted(*answers)
         bench = Bench(transport=transport)
         with pytest.raises(BackendError):
-            bench.backend.fetch(replace(bench.work, upstream_id="u"), lambda: False)
+            bench.fetch(replace(bench.work, upstream_id="u"), lambda: False)
         assert {request.url.host for request in seen} == {"api.together.ai"}
 
     def test_a_redirect_carries_no_key(self) -> None:
@@ -353,7 +345,7 @@ class TestDownload:
         bench.fake.script({"kind": "cut", "call": "content", "at": 0.5, "honest": False, "times": TRIES * 2})
         for _ in range(2):
             with pytest.raises(BackendError):
-                bench.backend.fetch(work, lambda: False)
+                bench.fetch(work, lambda: False)
             bench.clock.advance(60)
         assert fetch(bench, work) == list(range(1, 101))
 
@@ -362,7 +354,7 @@ class TestDownload:
         bench.fake.script([{"kind": "status", "call": "content", "status": 500, "times": 2}])
         bench.fake.script({"kind": "cut", "call": "content", "at": 0.5, "honest": False})
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
         assert fetch(bench, work) == list(range(1, 101))
 
     @pytest.mark.parametrize("is_last", [True, False])
@@ -372,7 +364,7 @@ class TestDownload:
         bench.fake.script([page | {"times": TRIES if is_last else 1}])
         if is_last:
             with pytest.raises(BackendError):
-                bench.backend.fetch(work, lambda: False)
+                bench.fetch(work, lambda: False)
         assert fetch(bench, work) == list(range(1, 101))
 
     def test_a_body_shorter_than_said_is_not_accepted(self) -> None:
@@ -386,7 +378,7 @@ class TestDownload:
         cut = [stream(line(1) + b"\n" + line(2)[:-5]) for _ in range(TRIES)]
         bench, work = served(*cut)
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
 
     def test_a_file_that_was_stored_so_costs_its_last_line_alone(self) -> None:
         cut = [line(1) + b"\n" + line(2)[:-5]] * TRIES
@@ -405,10 +397,9 @@ class TestSlowness:
         monkeypatch.setattr(downloading, "PIECE", 3 * BLOCK)
         work = bench.start(lines=300, prompt="x" * 2_000)
         rounds = 0
-        while not bench.backend.fetch(work, late_after(4)):
+        while not bench.fetch(work, late_after(4)):
             rounds += 1
-            assert list(bench.backend.results(work)) == []
-        assert numbers(bench.texts(work)) == list(range(1, 301))
+        assert numbers(bench.texts) == list(range(1, 301))
         assert rounds >= 2
         statuses = [call.status for call in bench.fake.ledger.calls if call.call == "content"]
         assert statuses == [200, *[206] * rounds], "no byte is fetched twice"
@@ -418,7 +409,7 @@ class TestSlowness:
         work = bench.start(lines=300, prompt="x" * 2_000)
         bench.fake.script({"kind": "slow", "call": "content", "bytes_per_second": 2_000})
         with pytest.raises(KeyboardInterrupt):
-            bench.backend.fetch(work, killed_after(250))
+            bench.fetch(work, killed_after(250))
         kept = bench.s3.keys(f"{work.output_prefix}partial/")
         assert len(kept) == 3
         assert fetch(bench, work) == list(range(1, 301))
@@ -430,53 +421,36 @@ class TestSlowness:
         assert bench.s3.keys(f"{work.output_prefix}partial/") == []
 
 
-class Sink(FakeS3):
-    """Keeps no object but the index, so that what it holds is no memory of a fetch."""
-
-    def put_object(self, *, Key: str, Body: bytes = b"", **rest: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        return super().put_object(Key=Key, Body=Body if Key.endswith(".json") else b"", **rest)
-
-
 def test_files_are_never_in_memory() -> None:
     def blocks() -> Iterator[bytes]:
         for number in range(600, 0, -1):
             yield line(number, "x" * 100_000) + b"\n"
 
     bench, work = served(httpx.Response(200, content=blocks()))
-    work = replace(work, last=600)
-    sink = Sink(bench.s3.wire, bench.clock)
     tracemalloc.start()
-    assert replace(bench.backend, bucket=Bucket(sink, "bucket")).fetch(work, lambda: False)
+    with bench.backend.results(replace(work, last=600), lambda: False) as results:
+        taken = sum(len(text) for found in results or () for text in found.lines())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    objects = list(read_results(Bucket(sink, "bucket"), work.output_prefix))
-    assert sum(it.bytes for it in objects) > 60_000_000
-    assert peak < 3 * fetching.OBJECT_BYTES
+    assert taken > 60_000_000
+    assert peak < 3_000_000
 
 
 class TestRepeats:
-    def test_what_was_fetched_is_not_fetched_again(self, bench: Bench) -> None:
+    def test_they_can_be_had_again(self, bench: Bench) -> None:
+        """Nothing is kept of them but what is collected."""
         work = bench.start()
-        fetch(bench, work)
-        before = dict(bench.fake.ledger.counts)
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
-        assert dict(bench.fake.ledger.counts) == before
-
-    def test_a_crash_while_writing_leaves_the_same_bytes(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fetching, "OBJECT_LINES", 2)
-        work = bench.start()
-        fetch(bench, work)
-        whole = {key: bench.s3.data(key) for key in bench.s3.keys(work.output_prefix)}
-        bench.s3.delete_object(Key=f"{work.output_prefix}results.json")
-        assert list(bench.backend.results(work)) == []
+        first = bench.texts
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
-        assert {key: bench.s3.data(key) for key in bench.s3.keys(work.output_prefix)} == whole
+        assert bench.texts == first
+        assert bench.s3.keys("") == []
 
     def test_a_batch_that_is_not_shown_is_come_back_to(self, bench: Bench) -> None:
         work = bench.start()
         bench.fake.script({"kind": "fields", "call": "get_batch", "set": {"status": "IN_PROGRESS"}})
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
         bench.fake.script({"kind": "status", "call": "get_batch", "status": 404})
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6], "the list knows it still"
 
@@ -487,7 +461,7 @@ class TestRepeats:
         behind = {"set": {"status": "IN_PROGRESS"}, "remove": ["output_file_id"]}
         bench.fake.script({"kind": "fields", "call": "list_batches", **behind})
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
 
     def test_a_batch_that_nobody_knows_for_a_moment_is_come_back_to(self, bench: Bench) -> None:
@@ -496,7 +470,7 @@ class TestRepeats:
         known = dict(bench.fake.service.account.batches)
         bench.fake.service.account.batches.clear()
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
         bench.fake.service.account.batches.update(known)
         assert fetch(bench, work) == [1, 2, 3, 4, 5, 6]
 
@@ -552,14 +526,14 @@ def refuse_after(bench: Bench, work: Work, *waits: int) -> None:
     for wait in waits:
         bench.clock.advance(wait)
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
 
 
 def refuse_until_it_lasts(bench: Bench, work: Work, serve: Callable[[], object] = lambda: None) -> None:
     """All looks but the last of what is taken as it is when it has lasted."""
     for _ in range(LEAST_LOOKS - 1):
         with pytest.raises(BackendError):
-            bench.backend.fetch(work, lambda: False)
+            bench.fetch(work, lambda: False)
         bench.clock.advance(fetching.UNCLEAR_AFTER // 2)
         serve()
 

@@ -130,8 +130,8 @@ class TestWhole:
         bench.clock.advance(60)
         assert bench.backend.poll(work) == Ended()
         assert bench.backend.cancel(work)
-        assert bench.backend.fetch(work, lambda: False)
-        assert numbers(bench.texts(work)) == list(range(1, 21))
+        assert bench.fetch(work)
+        assert numbers(bench.texts) == list(range(1, 21))
 
     def test_what_is_sent(self) -> None:
         transport, seen = scripted(httpx.Response(200, json={"id": "file-1"}), httpx.Response(200, json={"id": "batch_1"}))

@@ -18,7 +18,6 @@ from slacktide.backends.protocol import (
     Full,
     Missing,
     Rejected,
-    ResultObject,
     Running,
     Submitted,
     Uploaded,
@@ -148,7 +147,6 @@ class TestSubmit:
             assert backend.upload(WORK, content) == Uploaded("")
         backend.submit(WORK)
         assert backend.find(WORK) == [Found(WORK.name, CREATED.timestamp(), has_ended=False)]
-        assert backend.fetch(WORK, lambda: False)
 
     def test_a_used_up_quota_is_said_with_its_name(self, backend: SageMaker, client: FakeSageMaker) -> None:
         client.failures["create_transform_job"] = deque([("ResourceLimitExceeded", "limit is 0")])
@@ -272,11 +270,10 @@ class TestCancel:
 
 def test_results_are_the_objects_that_are_there(world: World, backend: SageMaker) -> None:
     for name in ("000000003-000000004.jsonl.out", "000000001-000000002.jsonl.out", "stray.txt", "000000005-000000006.jsonl"):
-        world.bucket.write(f"b/raw-1/{name}", b"xx")
-    assert list(backend.results(WORK)) == [
-        ResultObject("b/raw-1/000000001-000000002.jsonl.out", 2, 1, 2),
-        ResultObject("b/raw-1/000000003-000000004.jsonl.out", 2, 3, 4),
-    ]
+        world.bucket.write(f"b/raw-1/{name}", name[8:10].encode())
+    with backend.results(WORK, lambda: False) as results:
+        found = [(it.first, it.last, it.size, list(it.lines())) for it in results or ()]
+    assert found == [(1, 2, 2, [b"1-"]), (3, 4, 2, [b"3-"])]
 
 
 def test_a_model_runs_where_image_and_weights_are(world: World, client: FakeSageMaker) -> None:

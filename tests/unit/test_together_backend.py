@@ -525,7 +525,7 @@ class TestSecrets:
         other = replace(work, name="other")
         bench.input.append(b"{}\n")
         said += [bench.send(other), bench.send(other), bench.backend.submit(work), bench.backend.poll(work)]
-        steps = (partial(bench.backend.find, work), partial(bench.backend.cancel, work), partial(bench.backend.fetch, work, bool))
+        steps = (partial(bench.backend.find, work), partial(bench.backend.cancel, work), partial(bench.fetch, work))
         for step in steps:
             try:
                 said.append(step())

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw
 
-from slacktide.backends.protocol import ResultObject
+from slacktide.backends.protocol import Results
 from slacktide.batch import Job, Part, Summary
 from slacktide.bitmap import Bitmap
 from slacktide.bodies import EMBEDDINGS
@@ -83,7 +83,7 @@ class Collection:
         self._found: dict[int, bytes] = {}
         self._bytes = 0
 
-    def run(self, objects: Iterator[ResultObject], *, after: int, is_late: Callable[[], bool]) -> int | None:
+    def run(self, objects: Iterator[Results], *, after: int, is_late: Callable[[], bool]) -> int | None:
         """Collect the objects that lie behind line `after`; answers the line to go on behind, or None when all is collected."""
         if after:
             self._restore(after)
@@ -91,13 +91,13 @@ class Collection:
         for result in objects:
             if result.first <= after:
                 continue
-            if self._found and self._bytes + result.bytes > PART_BYTES:
+            if self._found and self._bytes + result.size > PART_BYTES:
                 self._write_part()  # so that only an object that is too big by itself makes parts that overlap
             if last and not self._found and is_late():
                 self._bucket.write_json(self._job.keys.checkpoint(last), self._checkpoint())
                 return last
             last = result.last
-            for text in self._bucket.lines(result.key):
+            for text in result.lines():
                 self._join(text, result)
         if self._found:
             self._write_part()
@@ -108,7 +108,7 @@ class Collection:
         self._counts["missing"] = len(self._lines) - len(self._seen)
         return self._summary(), self._completed | self._rejected
 
-    def _join(self, text: bytes, result: ResultObject) -> None:
+    def _join(self, text: bytes, result: Results) -> None:
         """Take one result line in: the first success of a line wins over anything else."""
         collected = self._classify(text, result)
         if collected is None:
@@ -126,7 +126,7 @@ class Collection:
         if len(self._found) >= PART_LINES or self._bytes >= PART_BYTES:
             self._write_part()
 
-    def _classify(self, text: bytes, result: ResultObject) -> _Collected | None:
+    def _classify(self, text: bytes, result: Results) -> _Collected | None:
         """The line that a result is of and how it went; None for one that is malformed or not of this job."""
         try:
             read = _RESULT.decode(text)

@@ -1,9 +1,10 @@
 """The steps of one job: submit it to its backend, poll it, collect what came back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from slacktide.backends.protocol import Backend
+from slacktide.backends.protocol import Backend, Results
 from slacktide.batch import Batch, Job
 from slacktide.bucket import Bucket
 from slacktide.clock import Clock
@@ -21,8 +22,6 @@ from slacktide.steps import Gathering, Poll, Submission
 from slacktide.submitting import Submitter
 from slacktide.timetable import next_wait
 from slacktide.undone import lines_of_job
-
-FETCHED = "0"  # the cursor behind the last file and before the first line
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +53,16 @@ class Jobs:
         if job.state.is_closed:
             self.quotas.settle(job, clock.now())  # a former invocation may have died before it did
             return Gathering(done=True)
-        if cursor is None:
-            try:
-                is_here = self._fetch(job, clock)
-            except BackendError:
-                wait = next_wait(batch, job, self.settings, clock.now(), wait_seconds)
-                return Gathering(done=False, wait_seconds=wait)
-            if not is_here or clock.is_late:
-                return Gathering(done=False, cursor=FETCHED if is_here else None)
         lines = lines_of_job(self.bucket, batch, job)
         collection = Collection(self.bucket, job, lines)
-        # Without upstream id too: a job whose creation had an unknown outcome was stopped, and may have finished some.
-        objects = self.backends[job.backend].results(work_of(job)) if job.submission else iter(())
-        after = collection.run(objects, after=int(cursor or FETCHED), is_late=lambda: clock.is_late)
+        try:
+            with self._results(job, clock) as results:
+                if results is None:
+                    return Gathering(done=False, cursor=cursor)
+                after = collection.run(results, after=int(cursor or 0), is_late=lambda: clock.is_late)
+        except BackendError:
+            wait = next_wait(batch, job, self.settings, clock.now(), wait_seconds)
+            return Gathering(done=False, wait_seconds=wait, cursor=cursor)
         if after is not None:
             return Gathering(done=False, cursor=str(after))
         summary, settled = collection.finish()
@@ -92,11 +88,13 @@ class Jobs:
         self.quotas.settle(job, clock.now())
         return Gathering(done=True)
 
-    def _fetch(self, job: Job, clock: Clock) -> bool:
-        """Bring the files of the job into the bucket, where its backend has any."""
-        if job.upstream_id is None or job.is_lost:
-            return True
-        return self.backends[job.backend].fetch(work_of(job), lambda: clock.is_late)
+    def _results(self, job: Job, clock: Clock) -> AbstractContextManager[Iterator[Results] | None]:
+        """What the job has finished, where it may have. Without upstream id too: a job whose creation had an unknown outcome was
+        stopped, and may have finished some.
+        """
+        if not job.submission or job.is_lost:
+            return nullcontext(iter(()))
+        return self.backends[job.backend].results(work_of(job), lambda: clock.is_late)
 
     def _read(self, batch_id: str, job_id: str) -> tuple[Batch, Job]:
         return self.records.get_batch(batch_id), self.records.get_job(batch_id, job_id)

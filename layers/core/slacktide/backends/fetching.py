@@ -1,13 +1,15 @@
-"""Results of a hosted batch: both files downloaded whole to the function's disk, then written to the bucket sorted by line.
+"""Results of a hosted batch: both files downloaded whole to the function's disk, and read from there sorted by line.
 
-The upstream writes them in any order. Collection reads objects whose ranges of lines do not overlap, so the lines are sorted
-here; what they say is judged there.
+The upstream writes them in any order. Collection reads results whose ranges of lines do not overlap, so the lines are sorted
+here; what they say is judged there. To download them once more is free, so they are kept nowhere but in what is collected.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 import msgspec
@@ -15,24 +17,20 @@ import msgspec
 from slacktide.backends.absences import Absences
 from slacktide.backends.dialects import UpstreamJob
 from slacktide.backends.downloading import LONGEST_LINE, Download, NotThereError
-from slacktide.backends.protocol import ResultObject, Work
+from slacktide.backends.protocol import Results, Work
 from slacktide.backends.upstream import ASK, BLOCK, Upstream
 from slacktide.bucket import Bucket
 from slacktide.errors import BackendError, NoAnswerError
 from slacktide.ids import parse_request_id
-from slacktide.keys import object_name
 from slacktide.log import logger
 
-OBJECT_LINES, OBJECT_BYTES = 10_000, 8_000_000
+BLOCK_LINES, BLOCK_BYTES = 10_000, 8_000_000  # of lines that are collected at once
 GONE_AFTER = 1_800  # seconds of 404 and nothing else, until a file, or the whole batch, counts as gone
 UNCLEAR_AFTER = 300  # seconds in which a batch that has done something may yet name its files, or give them out whole
-UNREADABLE = b'{"custom_id":""}\n'  # stands for a line that belongs to no request: Collection counts it, and its content is gone
+UNREADABLE = b'{"custom_id":""}'  # stands for a line that belongs to no request: Collection counts it, and its content is gone
 
 
-class _Index(msgspec.Struct):
-    """All objects of results: the last thing that is written, so that its presence says that they are there."""
-
-    objects: list[ResultObject]
+Place = tuple[int, int, int]  # of a line in the spool: line number, offset and length in bytes
 
 
 class _Head(msgspec.Struct):
@@ -40,21 +38,6 @@ class _Head(msgspec.Struct):
 
 
 _HEAD = msgspec.json.Decoder(_Head)
-
-
-def _index_key(prefix: str) -> str:
-    return prefix + "results.json"
-
-
-def read_results(bucket: Bucket, prefix: str) -> Iterator[ResultObject]:
-    """The objects of results below `prefix`, in the order of lines; none as long as they are not all there."""
-    if _is_there(bucket, prefix):
-        yield from bucket.read_json(_index_key(prefix), _Index).objects
-
-
-def _is_there(bucket: Bucket, prefix: str) -> bool:
-    """Listed, not asked for: to a role that may list a prefix alone, S3 answers 403 for an object that is missing."""
-    return any(key == _index_key(prefix) for key, _ in bucket.list(_index_key(prefix)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +50,9 @@ class Fetch:
     is_late: Callable[[], bool]
     now: Callable[[], float]  # Unix seconds
 
-    def run(self, read_job: Callable[[], UpstreamJob | None]) -> bool:
-        """True when the results are in the bucket; False: go on in another invocation. Raises BackendError."""
-        if _is_there(self.bucket, self.work.output_prefix):
-            return True
+    @contextmanager
+    def run(self, read_job: Callable[[], UpstreamJob | None]) -> Generator[Iterator[Results] | None]:
+        """The results, in the order of lines; None: go on in another invocation. Raises BackendError."""
         try:
             job = read_job()
         except BackendError:
@@ -78,14 +60,13 @@ class Fetch:
             raise
         files = self._find_files(job)
         with tempfile.TemporaryFile() as spool:
-            for kind, file_id in files.items():
-                if file_id is not None and not self._download(kind, file_id, spool):
-                    return False
+            if not all(self._download(kind, file_id, spool) for kind, file_id in files.items() if file_id is not None):
+                yield None
+                return
             placed = sorted(place_lines(spool, self.work.first, self.work.last))
             self._check(placed)
-            objects = list(self._write_sorted(spool, placed))
-        self.bucket.write_json(_index_key(self.work.output_prefix), _Index(objects))
-        return True
+            spool.flush()
+            yield cut_results(spool.fileno(), placed)
 
     def _find_files(self, job: UpstreamJob | None) -> dict[str, str | None]:
         """The files of the batch. Raises NotThereError as long as they may yet be named, or the batch be found again."""
@@ -128,7 +109,7 @@ class Fetch:
         self._absences.interrupt(kind)
         return is_whole
 
-    def _check(self, placed: list[tuple[int, int, int]]) -> None:
+    def _check(self, placed: Sequence[Place]) -> None:
         """Raise NoAnswerError as long as something else, such as an error in JSON, may have come in place of the files."""
         if not placed or any(length for _, _, length in placed) or self._absences.is_lasting("requests", UNCLEAR_AFTER):
             return
@@ -148,32 +129,30 @@ class Fetch:
     def _absences(self) -> Absences:
         return Absences(self.bucket, self.work.output_prefix, self.now)
 
-    def _write_sorted(self, spool: IO[bytes], placed: list[tuple[int, int, int]]) -> Iterator[ResultObject]:
-        """The lines of the spool as objects of bounded size; all lines of one request are in one object, as they came in."""
-        start = 0
-        while start < len(placed):
-            end, size = start, 0
-            while end < len(placed):
-                line, _, length = placed[end]
-                is_full = end - start >= OBJECT_LINES or size + length > OBJECT_BYTES
-                if end > start and is_full and line != placed[end - 1][0]:
-                    break
-                size += length
-                end += 1
-            yield self._write_object(spool, placed[start:end])
-            start = end
 
-    def _write_object(self, spool: IO[bytes], placed: list[tuple[int, int, int]]) -> ResultObject:
-        first, last = placed[0][0], placed[-1][0]
-        key = f"{self.work.output_prefix}sorted/{object_name(first, last)}"
-        spool.flush()
-        content = b"".join(_line_at(spool.fileno(), offset, length) for _, offset, length in placed)
-        self.bucket.write(key, content)
-        return ResultObject(key, len(content), first, last)
+def cut_results(file: int, placed: Sequence[Place]) -> Iterator[Results]:
+    """The lines of an open file, as results of bounded size; all lines of one request are together, as they came in."""
+    start = 0
+    while start < len(placed):
+        end, size = start, 0
+        while end < len(placed):
+            line, _, length = placed[end]
+            is_full = end - start >= BLOCK_LINES or size + length > BLOCK_BYTES
+            if end > start and is_full and line != placed[end - 1][0]:
+                break
+            size += length
+            end += 1
+        yield Results(placed[start][0], placed[end - 1][0], size, partial(_read_lines, file, placed[start:end]))
+        start = end
 
 
-def place_lines(spool: IO[bytes], first: int, last: int) -> Iterator[tuple[int, int, int]]:
-    """The lines of a file as line number, offset and length in bytes.
+def _read_lines(file: int, placed: Sequence[Place]) -> Iterator[bytes]:
+    for _, offset, length in placed:
+        yield _line_at(file, offset, length)
+
+
+def place_lines(spool: IO[bytes], first: int, last: int) -> Iterator[Place]:
+    """The lines of a file.
 
     Blank ones are left out. A line that names no request from `first` to `last` is at line `first` with length 0.
     """
@@ -202,7 +181,4 @@ def _line_of(text: bytes) -> int:
 
 def _line_at(file: int, offset: int, length: int) -> bytes:
     """A line of a file that is open under that number: without the buffer that a seek would fill for each."""
-    if not length:
-        return UNREADABLE
-    text = os.pread(file, length, offset)
-    return text if text.endswith(b"\n") else text + b"\n"
+    return os.pread(file, length, offset).rstrip(b"\n") if length else UNREADABLE

@@ -6,10 +6,11 @@ after an unknown outcome asks `find` until the settle window is over (docs/archi
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from slacktide.backends.dialects import Dialect, UpstreamJob, read_job, read_page
-from slacktide.backends.fetching import Fetch, read_results
+from slacktide.backends.fetching import Fetch
 from slacktide.backends.protocol import (
     Displaced,
     Ended,
@@ -18,7 +19,7 @@ from slacktide.backends.protocol import (
     Limits,
     Missing,
     Rejected,
-    ResultObject,
+    Results,
     Running,
     Submitted,
     Unknown,
@@ -138,18 +139,11 @@ class HostedBatches:
         except BackendError:
             return False
 
-    def fetch(self, work: Work, is_late: Callable[[], bool]) -> bool:
-        """Bring both files of results into the bucket, sorted by line, whatever the final status.
-
-        Where there is no batch there is nothing to do.
-        """
+    def results(self, work: Work, is_late: Callable[[], bool]) -> AbstractContextManager[Iterator[Results] | None]:
+        """Both files of results, whatever the final status. Where there is no batch there are none."""
         if work.upstream_id is None:
-            return True
+            return nullcontext(iter(()))
         return Fetch(self.upstream, self.bucket, work, is_late, self.now).run(lambda: self._ended_job(work.upstream_id or ""))
-
-    def results(self, work: Work) -> Iterator[ResultObject]:
-        """What `fetch` has brought."""
-        return read_results(self.bucket, work.output_prefix)
 
     @property
     def _title(self) -> str:

@@ -1,11 +1,14 @@
 """What a backend must do, and the values in which it answers: expected outcomes are values, exceptions are crashes."""
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from slacktide.backends.spool import Spool
+from slacktide.bucket import Bucket
 from slacktide.models import Model
 
 
@@ -118,19 +121,27 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultObject:
-    """One object of results, JSONL. It can only hold requests from line `first` to line `last`; such ranges do not overlap."""
+class Results:
+    """Some results of a job, and how they are read: JSONL, a line at a time, without line feeds.
 
-    key: str
-    bytes: int
+    They can only be of requests from line `first` to line `last`; such ranges do not overlap.
+    """
+
     first: int
     last: int
+    size: int  # bytes
+    lines: Callable[[], Iterable[bytes]] = field(repr=False, compare=False)
+
+
+def stored_results(bucket: Bucket, key: str, size: int, first: int, last: int) -> Results:
+    """Results that are one object in the bucket."""
+    return Results(first, last, size, partial(bucket.lines, key))
 
 
 class Backend(Protocol):
     """Somewhere that runs requests.
 
-    `upload`, `find`, `poll`, `cancel`, `fetch` and `results` can be called again at any time. `submit` can be where a job's name
+    `upload`, `find`, `poll`, `cancel` and `results` can be called again at any time. `submit` can be where a job's name
     is its idempotency key; else (`proves_by_listing`) only by someone who has written down that he is going to, and after an
     unknown outcome only with proof that there is no job: `find` until the settle window is over.
     """
@@ -171,13 +182,9 @@ class Backend(Protocol):
         """Ask the job to stop; True when it is confirmed that it has ended, or never was."""
         ...
 
-    def fetch(self, work: Work, is_late: Callable[[], bool]) -> bool:
-        """Bring the results of a job that has ended to `work.output_prefix`; False: call again, in another invocation.
+    def results(self, work: Work, is_late: Callable[[], bool]) -> AbstractContextManager[Iterator[Results] | None]:
+        """What the job has finished, in the order of lines, to be read within the context. None: ask in another invocation.
 
-        Raises BackendError when they cannot be had now.
+        Raises BackendError when it cannot be had now.
         """
-        ...
-
-    def results(self, work: Work) -> Iterator[ResultObject]:
-        """What the job has finished and `fetch` has brought, in the order of lines."""
         ...

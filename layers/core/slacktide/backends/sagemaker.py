@@ -6,6 +6,7 @@ it the idempotency key; one failed record loses its object's output, so objects 
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,12 @@ from slacktide.backends.protocol import (
     Limits,
     Missing,
     Rejected,
-    ResultObject,
+    Results,
     Running,
     Submitted,
     Uploaded,
     Work,
+    stored_results,
 )
 from slacktide.backends.spool import Spool
 from slacktide.bucket import Bucket, error_code
@@ -109,7 +111,7 @@ class SageMaker:
         if status == "Stopped":
             return Ended("The transform job was stopped.")
         if status == "Failed":
-            if _lacked_capacity(answer.get("FailureReason", "")) and not any(self.results(work)):
+            if _lacked_capacity(answer.get("FailureReason", "")) and not any(self._finished(work)):
                 return Displaced(f"SageMaker had no {self.settings.instance_type} instance free.")
             return Ended("The transform job failed; its log is in the log group /aws/sagemaker/TransformJobs.")
         return Ended()
@@ -127,16 +129,19 @@ class SageMaker:
                     raise
         return False
 
-    def fetch(self, work: Work, is_late: Callable[[], bool]) -> bool:  # noqa: ARG002 - part of the protocol
-        """Nothing to do: a transform job writes into the bucket."""
-        return True
-
-    def results(self, work: Work) -> Iterator[ResultObject]:
+    def results(
+        self,
+        work: Work,
+        is_late: Callable[[], bool],  # noqa: ARG002 - part of the protocol
+    ) -> AbstractContextManager[Iterator[Results] | None]:
         """The `.out` objects that are there, whatever the job's status."""
+        return nullcontext(self._finished(work))
+
+    def _finished(self, work: Work) -> Iterator[Results]:
         for key, size in self.bucket.list(work.output_prefix):
             lines = line_range(key)
             if key.endswith(".out") and lines is not None:
-                yield ResultObject(key, size, *lines)
+                yield stored_results(self.bucket, key, size, *lines)
 
     def _refused(self, work: Work, error: ClientError) -> Submitted | Full | Rejected:
         code = error_code(error)
@@ -226,7 +231,7 @@ class SageMaker:
 
     def _share_done(self, work: Work) -> float:
         inputs = sum(1 for _ in self.bucket.list(work.input_prefix))
-        return sum(1 for _ in self.results(work)) / max(1, inputs)
+        return sum(1 for _ in self._finished(work)) / max(1, inputs)
 
 
 def _lacked_capacity(reason: str) -> bool:
