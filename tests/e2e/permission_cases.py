@@ -224,10 +224,10 @@ def a_suspended_assembly_goes_on(bench: Workbench) -> Call:
     states: dict[str, object] = {}
     for name, size in (("output", PART_BYTES), ("errors", 1)):
         key = getattr(batch.results, name)
-        upload = Upload(bucket, key, tail_key=lambda length, name=name: batch.keys.tail(name, length), state=None)
-        upload.write(b" " * size + b"\n")
-        upload.write(b"{}\n")
-        states[name] = upload.suspend()
+        with Upload(bucket, key, tail_key=lambda length, name=name: batch.keys.tail(name, length), state=None) as upload:
+            upload.write(b" " * size + b"\n")
+            upload.write(b"{}\n")
+            states[name] = upload.suspend()
     cursor = msgspec.json.encode({"line": 1, "given_up": 0, **states}).decode()
     return lambda: bench.step("AssembleFunction", batch.batch_id, cursor=cursor)
 

@@ -1,9 +1,13 @@
 """An object written over several invocations: the same bytes wherever it is put down."""
 
 import hashlib
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fakes.s3 import MOST_PARTS
 from fakes.world import World
@@ -63,6 +67,7 @@ def test_parts_grow_so_that_their_number_is_enough(world: World, monkeypatch: py
         upload.write(line)
         if number % step == 0:
             upload = begin(world.bucket, upload.suspend())
+    upload.suspend()
     ((parts),) = world.s3.uploads.values()
     assert [len(parts[number]) for number in sorted(parts)] == [*[10] * 3, *[20] * 3, *[30] * 3, *[40] * 3]
     assert is_whole(world.bucket, upload.complete())
@@ -71,7 +76,7 @@ def test_parts_grow_so_that_their_number_is_enough(world: World, monkeypatch: py
 def test_the_parts_of_an_upload_hold_more_than_the_lines_of_the_largest_file() -> None:
     sizes = [uploads.PART_BYTES * (1 + number // uploads.SIZE_PARTS) for number in range(MOST_PARTS)]
     assert sum(sizes) > 400 * 10**9
-    assert max(sizes) < 100 << 20, "two are in memory"
+    assert (uploads.SENDERS + 1) * max(sizes) < 256 << 20, "so many are in memory: one is filled while the others are sent"
 
 
 @pytest.mark.usefixtures("_part")
@@ -90,7 +95,7 @@ def test_an_upload_that_is_gone_is_lost(world: World, monkeypatch: pytest.Monkey
         begin(world.bucket, state).complete()
     again = begin(world.bucket, state)
     with pytest.raises(UploadLostError):
-        again.write(b"b\n")
+        again.write(b"b" * (uploads.SENDERS + 1))
 
 
 def test_moto_agrees(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,3 +123,42 @@ def test_parts_are_the_same_however_the_lines_are_handed_over(world: World, monk
         assert is_whole(world.bucket, upload.complete())
     assert all(sent == seen[0] for sent in seen)
     assert set(map(len, seen[0].values())) == {30, len(WHOLE) % 30}
+
+
+class Slow:
+    """A bucket whose parts wait for each other: none arrives before so many are on their way."""
+
+    def __init__(self, s3: Any, together: int) -> None:
+        self._s3 = s3
+        self._gate = threading.Barrier(together, timeout=10)
+
+    def upload_part(self, **part: Any) -> Any:
+        self._gate.wait()
+        return self._s3.upload_part(**part)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+
+def test_parts_are_sent_side_by_side(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", len(LINES[0]))
+    with begin(replace(world.bucket, s3=Slow(world.s3, uploads.SENDERS))) as upload:
+        for line in LINES[: 2 * uploads.SENDERS]:
+            upload.write(line)
+        assert is_whole(world.bucket, upload.complete(), b"".join(LINES[: 2 * uploads.SENDERS]))
+
+
+def test_a_part_that_could_not_be_sent_ends_the_upload(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not unnoticed: an object that lacks it must not appear."""
+    monkeypatch.setattr(uploads, "PART_BYTES", len(WHOLE) - 10)
+    failing = SimpleNamespace(create_multipart_upload=world.s3.create_multipart_upload, upload_part=_refuse)
+    for end in (Upload.complete, Upload.suspend):
+        with begin(replace(world.bucket, s3=failing)) as upload:
+            upload.write(WHOLE)
+            with pytest.raises(ClientError):
+                end(upload)
+    assert world.bucket.head("k") is None
+
+
+def _refuse(**_: Any) -> None:
+    raise ClientError({"Error": {"Code": "SlowDown"}}, "UploadPart")

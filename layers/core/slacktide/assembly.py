@@ -128,11 +128,12 @@ class Assembler:
         summaries = {job.job_id: self.bucket.read_json(job.keys.summary, Summary) for job in jobs}
         run = self._resume(batch, cursor)
         try:
-            settlement = self._settlement(batch, index, jobs, summaries, run.line)
-            begun = run.line
-            if not self._write_lines(settlement, index, run, is_late) or (run.needs_pass and run.line > begun):
-                return Loop(done=False, cursor=_save(run))  # a pass over all that was written has an invocation of its own
-            output, errors = run.output.complete(), run.errors.complete()
+            with run.output, run.errors:
+                settlement = self._settlement(batch, index, jobs, summaries, run.line)
+                begun = run.line
+                if not self._write_lines(settlement, index, run, is_late) or (run.needs_pass and run.line > begun):
+                    return Loop(done=False, cursor=_save(run))  # a pass over all that was written has an invocation of its own
+                output, errors = run.output.complete(), run.errors.complete()
         except UploadLostError:
             return Loop(done=False)  # from the start
         self._commit(batch, summaries, run, output, errors)

@@ -62,10 +62,10 @@ class RetryInput:
             return batch
         original = self.records.get_batch(batch.retry_of)
         key = upload(batch.file_id, INPUT_NAME)
-        written = Upload(self.bucket, key, tail_key=lambda size: f"{key}.{size:012d}.tail", state=None)
-        for text in self._lines(original, frozenset(batch.retried_classes or DEFAULT_CLASSES)):
-            written.write(text + b"\n")
-        done = written.complete()
+        with Upload(self.bucket, key, tail_key=lambda size: f"{key}.{size:012d}.tail", state=None) as written:
+            for text in self._lines(original, frozenset(batch.retried_classes or DEFAULT_CLASSES)):
+                written.write(text + b"\n")
+            done = written.complete()
         source = ObjectRef(batch.input.bucket, key, done.version_id or self._version(key), done.bytes)
         name, created_at = name_retry(original.batch_id), batch.created_at
         self.files.put(File(batch.file_id, batch.owner, name, "batch", created_at, FileState.READY, done.bytes, source))

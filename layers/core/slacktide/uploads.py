@@ -1,8 +1,11 @@
 """A big object written over several invocations: a multipart upload that can be put down and taken up again."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 from botocore.exceptions import ClientError
@@ -11,6 +14,7 @@ from slacktide.bucket import Bucket, error_code
 from slacktide.errors import SlacktideError
 
 PART_BYTES = 8 << 20  # every part but the last has at least 5 MiB
+SENDERS = 2  # parts on their way at once: what makes the next one need not wait for the network
 SIZE_PARTS = 1_000  # parts of one size; the next ones are 8 MiB bigger: S3 takes 10,000 parts, which so are 440 GB and not 80
 
 
@@ -39,7 +43,10 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Upload:
-    """Writes lines to one object. Its parts are cut at fixed places, so a step that is repeated overwrites its own."""
+    """Writes lines to one object. Its parts are cut at fixed places, so a step that is repeated overwrites its own.
+
+    At the end of its context nothing of it is under way any more.
+    """
 
     def __init__(self, bucket: Bucket, key: str, *, tail_key: Callable[[int], str], state: UploadState | None) -> None:
         self._bucket = bucket
@@ -51,6 +58,14 @@ class Upload:
         self._bytes = state.bytes if state else 0
         self._buffer = bytearray(bucket.read(state.tail) if state else b"")
         self._hash: Any = None if state else hashlib.sha256()
+        self._senders = ThreadPoolExecutor(SENDERS)  # it has no thread before there is something to send
+        self._sending: deque[Future[Any]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._senders.shutdown(cancel_futures=True)
 
     def write(self, lines: bytes) -> None:
         """Append lines, each with its line feed."""
@@ -72,6 +87,7 @@ class Upload:
 
         The tail is named by the bytes written so far, so a step that is repeated finds the one it began with.
         """
+        self._wait(0)
         tail = self._tail_key(self._bytes)
         self._bucket.write(tail, bytes(self._buffer), "application/octet-stream")
         return UploadState(self._upload_id, self._parts, self._lines, self._bytes, tail)
@@ -85,6 +101,7 @@ class Upload:
         else:
             if self._buffer:
                 self._send_part()
+            self._wait(0)
             answer = self._call(s3.complete_multipart_upload, MultipartUpload={"Parts": self._sent_parts()})
         digest = self._hash.hexdigest() if self._hash is not None else self._digest(answer.get("VersionId"))
         return Written(self._key, answer.get("VersionId"), self._lines, self._bytes, digest)
@@ -98,10 +115,17 @@ class Upload:
     def _send_part(self) -> None:
         if not self._upload_id:
             self._start()
+        self._wait(SENDERS - 1)
         size = self._part_bytes
-        self._call(self._bucket.s3.upload_part, PartNumber=self._parts + 1, Body=bytes(self._buffer[:size]))
+        part = {"PartNumber": self._parts + 1, "Body": bytes(self._buffer[:size])}
+        self._sending.append(self._senders.submit(self._call, self._bucket.s3.upload_part, **part))
         self._parts += 1
         del self._buffer[:size]
+
+    def _wait(self, most: int) -> None:
+        """Until at most so many parts are under way. Raises what kept one from being sent."""
+        while len(self._sending) > most:
+            self._sending.popleft().result()
 
     @property
     def _part_bytes(self) -> int:

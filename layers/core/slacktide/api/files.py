@@ -121,10 +121,10 @@ class FileService:
                 raise BadRequestError(
                     f"This file was uploaded in parts; above {LARGEST_JOINED} bytes it cannot be had as a whole."
                 )
-            joined = Upload(self.bucket, key, tail_key=lambda size: f"{key}.{size}", state=None)
-            for block in self.sources.blocks(source):
-                joined.write(block)
-            joined.complete()
+            with Upload(self.bucket, key, tail_key=lambda size: f"{key}.{size}", state=None) as joined:
+                for block in self.sources.blocks(source):
+                    joined.write(block)
+                joined.complete()
             head = self.bucket.head(key) or {}
         return ref_of(self.bucket.name, key, head)
 
