@@ -1,5 +1,6 @@
 """The real client of a hosted backend against the fake Together, and the real machines in process: whole batches, with faults."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from fakes.hosted_world import MODEL, connect, line_of
 from fakes.world import World, jsonl, request
 from slacktide_fake_together import FakeTogether
+from slacktide_fake_together.account import Account
 from slacktide_fake_together.ledger import find_paid_twice
 
 LINES = 12
@@ -114,3 +116,50 @@ class TestDeletedInput:
         assert world.records.jobs(outcome.batch.batch_id)[0].file_id is not None, "it can be found to the end"
         assert {job["backend"] for job in outcome.receipt["jobs"] if job["completed"]} == {"sagemaker"}
         assert fake.ledger.batches == []
+
+
+class TestAnotherAccount:
+    """The API key is changed, in mid-run, for one of another account: it shows no batch and no file of before."""
+
+    @pytest.fixture
+    def world(self) -> World:
+        return World(has_hosted=True)
+
+    @pytest.fixture
+    def fake(self, world: World) -> FakeTogether:
+        """A batch of one job is running."""
+        fake = connect(world, requests=50, lines_per_second=0.01)
+        assert world.deliver(world.drop(FILE))
+        while not fake.service.account.batches:
+            world.states.step()
+        return fake
+
+    @staticmethod
+    def other(fake: FakeTogether) -> Account:
+        """Change the key; answers the former account."""
+        former = fake.service.account
+        fake.service.account = Account(Random("other"))
+        return former
+
+    def test_what_runs_there_is_not_run_again(self, world: World, fake: FakeTogether) -> None:
+        former = self.other(fake)
+        world.run()
+        outcome = world.outcome()
+        fake.service.account = former
+        fake.run_out()
+        assert find_paid_twice(fake.ledger.batches, identity=line_of) == {}
+        assert [job["backend"] for job in outcome.receipt["jobs"]] == ["together"]
+        assert (len(outcome.output), len(outcome.errors)) == (0, LINES), "each line is accounted for"
+        assert world.clock() <= outcome.batch.deadline
+
+    def test_with_the_key_of_the_account_it_is_found_again(self, world: World, fake: FakeTogether) -> None:
+        former = self.other(fake)
+        until = world.clock() + 3 * world.settings.settle_window
+        while world.clock() < until:
+            world.states.step()
+        fake.service.account = former
+        world.run()
+        outcome = world.outcome()
+        assert [line["line"] for line in outcome.output] == list(range(1, LINES + 1))
+        assert [(job["backend"], job["submissions"]) for job in outcome.receipt["jobs"]] == [("together", 1)]
+        assert find_paid_twice(fake.ledger.batches, identity=line_of) == {}
