@@ -22,12 +22,12 @@ class StrictTransport(FakeTransport):
 
     def __init__(self, fake: FakeTogether, **more: Any) -> None:
         super().__init__(fake, **more)
-        self.files = fake.service.account.files
+        self.service = fake.service
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if (request.method, request.url.path) == ("POST", "/v1/batches"):
             file_id = json.loads(request.read())["input_file_id"]
-            if file_id not in self.files:
+            if file_id not in self.service.account.files:
                 return httpx.Response(404)
         return super().handle_request(request)
 

@@ -1,12 +1,15 @@
 """The real client of a hosted backend against the fake Together, and the real machines in process: whole batches, with faults."""
 
+from random import Random
 from typing import Any
 
 import pytest
 
 from fakes.hosted_world import MODEL, connect, line_of
-from fakes.world import World, jsonl, request
+from fakes.world import Outcome, World, jsonl, request
+from slacktide.sweeping import LONGEST_LIFE
 from slacktide_fake_together import FakeTogether
+from slacktide_fake_together.account import Account
 from slacktide_fake_together.ledger import find_paid_twice
 
 LINES = 12
@@ -102,15 +105,75 @@ class TestDeletedInput:
         assert [line["line"] for line in world.outcome().output] == list(range(1, LINES + 1))
 
     def test_it_is_not_where_an_earlier_create_may_have_been_heard(self, world: World, fake: FakeTogether) -> None:
-        """Such a batch is known by its file alone: it could be found by no other."""
+        """Such a batch is known by its file alone, and that nobody shows is no proof that there is none."""
         fake.script({"kind": "timeout", "call": "create", "accepted": False})
         while not fake.ledger.counts["create"]:
             world.states.step()
         fake.service.account.files.clear()
+        outcome = run_to_deadline(world)
+        assert (len(outcome.output), len(outcome.errors)) == (0, LINES), "each line is accounted for"
+        assert (fake.ledger.counts["put"], fake.ledger.batches) == (1, [])
+        (job,) = world.records.abandoned_jobs()
+        assert job.file_id is not None, "it can be found to the end"
+
+
+def run_to_deadline(world: World) -> Outcome:
+    """The outcome at the deadline, when jobs may be left over for sweep to stop."""
+    world.run_until(world.batches()[0].deadline)
+    return world.outcome()
+
+
+class TestAnotherAccount:
+    """The API key is changed, in mid-run, for one of another account: it shows no batch and no file of before."""
+
+    @pytest.fixture
+    def world(self) -> World:
+        return World(has_hosted=True)
+
+    @pytest.fixture
+    def fake(self, world: World) -> FakeTogether:
+        """A batch of one job is running."""
+        fake = connect(world, requests=50, lines_per_second=0.01)
+        assert world.deliver(world.drop(FILE))
+        while not fake.service.account.batches:
+            world.states.step()
+        return fake
+
+    @staticmethod
+    def other(fake: FakeTogether) -> Account:
+        """Change the key; answers the former account."""
+        former = fake.service.account
+        fake.service.account = Account(Random("other"))  # noqa: S311
+        return former
+
+    def test_what_runs_there_is_not_run_again(self, world: World, fake: FakeTogether) -> None:
+        former = self.other(fake)
+        outcome = run_to_deadline(world)
+        fake.service.account = former
+        fake.run_out()
+        assert find_paid_twice(fake.ledger.batches, identity=line_of) == {}
+        assert [job["backend"] for job in outcome.receipt["jobs"]] == ["together"]
+        assert (len(outcome.output), len(outcome.errors)) == (0, LINES), "each line is accounted for"
+
+    def test_sweep_asks_for_it_as_long_as_it_can_live(self, world: World, fake: FakeTogether) -> None:
+        self.other(fake)
+        run_to_deadline(world)
+        (job,) = world.records.abandoned_jobs()
+        assert job.submitted_at is not None
+        for seconds, left in ((LONGEST_LIFE - 1, 1), (LONGEST_LIFE, 0)):
+            world.clock.advance_to(job.submitted_at + seconds)
+            world.sweep()
+            assert len(list(world.records.abandoned_jobs())) == left
+        assert not world.records.get_job(job.batch_id, job.job_id).cancel_confirmed
+
+    def test_with_the_key_of_the_account_it_is_found_again(self, world: World, fake: FakeTogether) -> None:
+        former = self.other(fake)
+        until = world.clock() + 3 * world.settings.settle_window
+        while world.clock() < until:
+            world.states.step()
+        fake.service.account = former
         world.run()
         outcome = world.outcome()
         assert [line["line"] for line in outcome.output] == list(range(1, LINES + 1))
-        assert fake.ledger.counts["put"] == 1
-        assert world.records.jobs(outcome.batch.batch_id)[0].file_id is not None, "it can be found to the end"
-        assert {job["backend"] for job in outcome.receipt["jobs"] if job["completed"]} == {"sagemaker"}
-        assert fake.ledger.batches == []
+        assert [(job["backend"], job["submissions"]) for job in outcome.receipt["jobs"]] == [("together", 1)]
+        assert find_paid_twice(fake.ledger.batches, identity=line_of) == {}

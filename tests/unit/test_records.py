@@ -201,7 +201,7 @@ class TestJobs:
         abandoned = records.abandon_job(made, NOW, NOW + 9, "late")
         assert (abandoned.state, abandoned.reason) == (JobState.ABANDONED, "late")
         assert [found.job_id for found in records.abandoned_jobs()] == ["r1-j1"]
-        records.confirm_cancelled(abandoned)
+        records.leave_alone(abandoned, is_confirmed=True)
         assert list(records.abandoned_jobs()) == []
         assert records.get_job(ONE, "r1-j1").cancel_confirmed
 

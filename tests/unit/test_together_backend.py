@@ -366,7 +366,15 @@ class TestFind:
         assert isinstance(first, Submitted)
         assert isinstance(second, Submitted)
         assert [found.upstream_id for found in bench.backend.find(work)] == [first.upstream_id, second.upstream_id]
-        assert bench.backend.find(replace(work, file_id="file-other")) == []
+
+    def test_that_there_is_none_is_said_by_the_account_that_has_the_file(self, bench: Bench) -> None:
+        work = bench.upload()
+        assert bench.backend.find(work) == []
+        bench.fake.script(status("get_file", 503))
+        with pytest.raises(BackendError):
+            bench.backend.find(work)
+        with pytest.raises(BackendError, match="account"):
+            bench.backend.find(replace(work, file_id="file-other"))
 
     @pytest.mark.parametrize(
         "fault",
@@ -490,6 +498,8 @@ class TestCancel:
         assert not bench.backend.cancel(work), "the list shows it alive"
         bench.fake.service.account.batches.clear()
         assert bench.backend.cancel(work), "neither the call nor the list knows it"
+        bench.fake.service.account.files.clear()
+        assert not bench.backend.cancel(work), "this account does not have its input either"
 
     def test_a_conflict_is_no_proof(self) -> None:
         bench = Bench(lines_per_second=0.1)

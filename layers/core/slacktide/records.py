@@ -276,10 +276,10 @@ class Records:
         except ConflictError:
             return  # another invocation has announced as much
 
-    def confirm_cancelled(self, job: Job) -> None:
-        """Note that all of a job that was left to sweep has ended upstream: nothing more is to be done about it."""
+    def leave_alone(self, job: Job, *, is_confirmed: bool) -> None:
+        """Take a job from sweep: all of it has ended upstream, which is confirmed or not."""
         key = _job_key(job.batch_id, job.job_id)
-        update(self.table, key, Job, Attr("pk").exists(), {"cancel_confirmed": True}, remove=("gsi2pk", "gsi2sk"))
+        update(self.table, key, Job, Attr("pk").exists(), {"cancel_confirmed": is_confirmed}, remove=("gsi2pk", "gsi2sk"))
 
 
 def left_to_sweep(deadline: int) -> dict[str, str]:

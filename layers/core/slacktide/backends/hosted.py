@@ -102,8 +102,10 @@ class HostedBatches:
         return self._created(answer) if answer.is_good else self._refused(answer)
 
     def find(self, work: Work) -> list[Found]:
-        """The whole list of batches, for those of the work's file."""
+        """The whole list of batches, for those of the work's file. That there is none is said only by the account of the file."""
         jobs = [job for job in self._list() if job.input_file_id == work.file_id]
+        if not jobs:
+            self._prove_account(work)
         jobs.sort(key=lambda job: float("inf") if job.created_at is None else job.created_at)
         return [Found(job.id or "", job.created_at or 0.0, _has_ended(job)) for job in jobs]
 
@@ -132,18 +134,19 @@ class HostedBatches:
         """
         try:
             if work.upstream_id is not None:
-                return self._stop(work.upstream_id)
+                return self._stop(work, work.upstream_id)
             live = [found for found in self.find(work) if not found.has_ended] if work.file_id else []
-            stopped = [self._stop(found.upstream_id) for found in live]  # each is asked, whatever the others answer
+            stopped = [self._stop(work, found.upstream_id) for found in live]  # each is asked, whatever the others answer
             return all(stopped)
         except BackendError:
             return False
 
     def results(self, work: Work, is_late: Callable[[], bool]) -> AbstractContextManager[Iterator[Results] | None]:
         """Both files of results, whatever the final status. Where there is no batch there are none."""
-        if work.upstream_id is None:
+        upstream_id = work.upstream_id
+        if upstream_id is None:
             return nullcontext(iter(()))
-        return Fetch(self.upstream, self.bucket, work, is_late, self.now).run(lambda: self._ended_job(work.upstream_id or ""))
+        return Fetch(self.upstream, self.bucket, work, is_late, self.now).run(lambda: self._ended_job(work, upstream_id))
 
     @property
     def _title(self) -> str:
@@ -166,13 +169,24 @@ class HostedBatches:
 
     def _unseen(self, file_id: str) -> Full | Unseen:
         """A create answered 404: the file is not seen yet, or not there any more, which a look at the file itself tells."""
-        try:
-            known = self.upstream.call("GET", f"/files/{file_id}", "look at file", ASK)
-        except BackendError:
-            return Full(f"{self._title} does not see the uploaded file yet.", SHORT_WAIT)
-        if known.status in {404, 410}:
+        if self._looks_gone(file_id):
             return Unseen(f"{self._title} does not have the uploaded file.", SHORT_WAIT)
         return Full(f"{self._title} does not see the uploaded file yet.", SHORT_WAIT)
+
+    def _looks_gone(self, file_id: str) -> bool:
+        """Whether the upstream says that it does not have a file."""
+        try:
+            return self.upstream.call("GET", f"/files/{file_id}", "look at file", ASK).status in {404, 410}
+        except BackendError:
+            return False
+
+    def _prove_account(self, work: Work) -> None:
+        """Raise BackendError unless the job's input is shown. A key that was changed for one of another account shows neither it
+        nor its batch, which may run there: what such a key does not see proves nothing.
+        """
+        answer = self.upstream.call("GET", f"/files/{work.file_id}", "look at file", ASK)
+        if not answer.is_good:
+            raise BackendError(f"{self._title} shows neither the batch nor its input (HTTP {answer.status}): is it its account?")
 
     def _list(self) -> Iterator[UpstreamJob]:
         """All batches. Raises BackendError when the list is not had whole: an incomplete one would be a wrong proof."""
@@ -190,30 +204,38 @@ class HostedBatches:
             parameters["after"] = page.after
         raise BackendError(f"the list of batches of {self._title} does not end")
 
-    def _stop(self, upstream_id: str) -> bool:
+    def _stop(self, work: Work, upstream_id: str) -> bool:
         """Ask one batch to stop; True when it has ended. A conflict says that it has, or is about to: its status tells."""
         answer = self.upstream.call("POST", f"/batches/{upstream_id}/cancel", "cancel", ASK)
         if answer.status in {400, 409}:
             answer = self.upstream.call("GET", f"/batches/{upstream_id}", "poll", ASK)
         if answer.status in {404, 410}:  # one such answer is no proof; the list is a second witness
-            return not any(job.id == upstream_id and not _has_ended(job) for job in self._list())
+            listed = self._listed(work, upstream_id)
+            return listed is None or _has_ended(listed)
         job = read_job(self.dialect, answer.json()) if answer.is_good else None
         return job is not None and job.id in {None, upstream_id} and _has_ended(job)
 
-    def _ended_job(self, upstream_id: str) -> UpstreamJob | None:
+    def _ended_job(self, work: Work, upstream_id: str) -> UpstreamJob | None:
         """The batch with its files; None when the upstream does not know it any more, by its list either.
 
         Raises BackendError when that is not clear.
         """
         answer = self.upstream.call("GET", f"/batches/{upstream_id}", "read results")
         if answer.status in {404, 410}:
-            job = next((job for job in self._list() if job.id == upstream_id), None)
+            job = self._listed(work, upstream_id)
             if job is None:
                 return None
         else:
             job = read_job(self.dialect, answer.json()) if answer.is_good else None
         if job is None or not _has_ended(job):
             raise BackendError(f"{self._title} does not show the ended batch (HTTP {answer.status})")
+        return job
+
+    def _listed(self, work: Work, upstream_id: str) -> UpstreamJob | None:
+        """A batch of the work by the list; None when it is not there. Raises BackendError when that would prove nothing."""
+        job = next((job for job in self._list() if job.id == upstream_id), None)
+        if job is None:
+            self._prove_account(work)
         return job
 
 
