@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 BATCH_ID = re.compile(r"batch_[a-z2-7]{26}")
 FILE_ID = re.compile(r"file-[a-z2-7]{26}")
@@ -66,8 +67,7 @@ def parse_file_id(text: str) -> BatchFile | None:
     return BatchFile(f"batch_{text.removeprefix('file-')[:-1]}{_DIGITS[digit & ~3]}", kind)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestId:
+class RequestId(NamedTuple):
     """A request as a backend sees it: `<batch id>.<round>.<line>`, never the user's own custom_id."""
 
     batch_id: str
