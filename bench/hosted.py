@@ -1,7 +1,7 @@
 """100 MB through the local cloud and a hosted backend, beside the official client: `python -m bench.hosted`.
 
 `make bench-hosted` runs it. Both work against the same fake Together at full speed, which answers at once, in turns; medians
-over the rounds. The first batch of the local cloud is not counted: it starts the functions' processes. Prints a table in
+over the rounds. In each of them a first batch is not counted: it starts the functions' processes. Prints a table in
 Markdown; `--write` puts it on the page docs/performance.md too.
 """
 
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -97,6 +97,17 @@ class Round:
 def measure(lines: int, rounds: int) -> list[Round]:
     """Run all rounds; each begins with the other one."""
     found: list[Round] = []
+    for number in range(1, rounds + 1):
+        found.append(measure_round(lines, number))
+        print(
+            f"  round {number}: {found[-1].ratio:.2f}",
+            {name: round(sum(of.values()), 2) for name, of in asdict(found[-1]).items()},
+        )
+    return found
+
+
+def measure_round(lines: int, number: int) -> Round:
+    """One round, over a fake and a local cloud of its own: what they hold in memory from former rounds would make them slower."""
     with (
         tempfile.TemporaryDirectory(prefix="slacktide-bench-") as folder,
         start_fake_hosted(STATE / "bench-hosted-fake", engine_module=None, faults=(), settings={"answer": ANSWER}) as fake,
@@ -110,17 +121,10 @@ def measure(lines: int, rounds: int) -> list[Round]:
         ) as cloud,
     ):
         fake.wait()
-        for number in range(rounds + 1):
-            source = write_file(Path(folder), lines, number)
-            if number == 0:
-                run_stack(source, cloud, lines)
-                continue
-            runs = {"stack": partial(run_stack, source, cloud, lines), "client": partial(run_client, source, fake, lines)}
-            seconds = {name: runs[name]() for name in sorted(runs, reverse=bool(number % 2))}
-            found.append(Round(**seconds))
-            source.unlink()
-            print(f"  round {number}: {found[-1].ratio:.2f}", {name: round(sum(of.values()), 2) for name, of in seconds.items()})
-    return found
+        run_stack(write_file(Path(folder), lines, 0), cloud, lines)
+        source = write_file(Path(folder), lines, number)
+        runs = {"stack": partial(run_stack, source, cloud, lines), "client": partial(run_client, source, fake, lines)}
+        return Round(**{name: runs[name]() for name in sorted(runs, reverse=bool(number % 2))})
 
 
 def write_file(folder: Path, lines: int, number: int) -> Path:
