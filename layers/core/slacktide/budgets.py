@@ -17,6 +17,7 @@ from slacktide.quotas import Quotas
 from slacktide.receipts import written
 from slacktide.routes import Routes
 from slacktide.stored_lines import read_lines
+from slacktide.undone import members_of
 
 MOST_READ = 1_000_000_000  # bytes of requests that are looked at, in some ten seconds; each of the others counts as one token
 _BODY = msgspec.json.Decoder(dict)
@@ -66,8 +67,9 @@ def _find_least(bucket: Bucket, batch: Batch, index: LineIndex, routes: Routes) 
         model = routes.models.find(group.model)
         if model is None:
             continue
-        lines = Bitmap(batch.total, bucket.read(batch.keys.members(group.group))) - invalid
-        bodies = (body for line, body in read_lines(bucket, batch, group, 1, batch.total) if line in lines)
+        members = members_of(bucket, batch, group.group)
+        lines = members - invalid
+        bodies = (body for line, body in read_lines(bucket, group, members, 1, batch.total) if line in lines)
         more, room = _look_at(bodies, group.endpoint, model, room)
         prompt, output = len(lines) + more, 0 if group.endpoint == EMBEDDINGS else len(lines)
         prices = [model.batch_price(backend) for backend in routes.route(model)]

@@ -9,7 +9,6 @@ from boto3.dynamodb.conditions import Attr
 
 from slacktide.backends.spool import Spool
 from slacktide.batch import Batch, Job, LineIndex
-from slacktide.bitmap import Bitmap
 from slacktide.bucket import Bucket
 from slacktide.clock import Clock
 from slacktide.ids import job_id
@@ -23,7 +22,7 @@ from slacktide.splitting import cut_evenly
 from slacktide.statuses import JobState
 from slacktide.stored_lines import group_lines
 from slacktide.tokens import TokenBound, bound_bodies, bound_of
-from slacktide.undone import lines_of_job
+from slacktide.undone import lines_of_job, members_of
 
 WRITTEN = "written"  # the cursor behind the last line
 METERED_LINES = 250  # counted at once
@@ -126,8 +125,7 @@ class JobInput:
     def write(self, batch: Batch, job: Job, model: Model, cap: Cap | None, *, clock: Clock, cursor: str | None) -> str:
         """Write the lines from the cursor on; answers the next cursor. Behind the last line the job's bounds are recorded."""
         start, meter = self._resume(job, model, self._loosen(batch, cap), cursor)
-        lines = lines_of_job(self.bucket, batch, job)
-        for place, requests in enumerate(self.read(batch, job, lines, start)):
+        for place, requests in enumerate(self.read(batch, job, start)):
             if place and clock.is_late:
                 return meter.cursor(requests[0].line)
             fitting = meter.take([request.body for request in requests])
@@ -135,7 +133,7 @@ class JobInput:
                 line = requests[fitting].line
                 if self._is_clear_from(job, line):
                     self._write_object(job, requests[:fitting])
-                    return self._cut(batch, job, lines, line, meter)
+                    return self._cut(batch, job, line, meter)
                 meter.is_capped = False
                 meter.take([request.body for request in requests[fitting:]])
             self._write_object(job, requests)
@@ -143,13 +141,15 @@ class JobInput:
             self.records.update_job(job, prompt_bound=meter.prompt, output_bound=meter.output)
         return WRITTEN
 
-    def read(self, batch: Batch, job: Job, lines: Bitmap, start: int) -> Iterator[list[Request]]:
+    def read(self, batch: Batch, job: Job, start: int) -> Iterator[list[Request]]:
         """The requests of a job's lines from `start` on, as many at a time as one object may hold."""
+        members = members_of(self.bucket, batch, job.group)
+        lines = lines_of_job(self.bucket, batch, job, members)
         index = self.bucket.read_json(batch.keys.index, LineIndex)
         written = RequestLines.of(job)
         pending: list[Request] = []
         size = 0
-        for line, body in group_lines(self.bucket, batch, index, job, start):
+        for line, body in group_lines(self.bucket, index, job, members, start):
             if line not in lines:
                 continue
             text = written.write(line, body)
@@ -190,8 +190,9 @@ class JobInput:
         """Whether no object of an earlier try, under other limits, has lines from `line` on: they would be run twice."""
         return all((line_range(key) or (line, line))[1] < line for key, _ in self.bucket.list(job.keys.input))
 
-    def _cut(self, batch: Batch, job: Job, lines: Bitmap, line: int, meter: Meter) -> str:
+    def _cut(self, batch: Batch, job: Job, line: int, meter: Meter) -> str:
         """End the job in front of `line`, and make jobs of the rest, which the next plan starts."""
+        lines = lines_of_job(self.bucket, batch, job)
         kept, rest = lines.between(job.first, line - 1), lines.between(line, job.last)
         pieces = cut_evenly(rest, min(MOST_PIECES, -(-len(rest) // len(kept))))
         taken = [int(other.job_id.partition("-j")[2]) for other in self.records.jobs(batch.batch_id) if other.round == job.round]

@@ -24,7 +24,6 @@ from slacktide.settings import Settings
 from slacktide.statuses import JobState
 from slacktide.steps import Submission
 from slacktide.timetable import is_over, next_wait
-from slacktide.undone import lines_of_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ class Submitter:
         """Bring the input to the backend and record its id there, by which the job will be found. The next invocation creates."""
         if not draft.holds(job):
             draft.clear()
-            for requests in self._input(job, draft).read(batch, job, lines_of_job(self.bucket, batch, job), job.first):
+            for requests in self._input(job, draft).read(batch, job, job.first):
                 draft.add(requests)
         match self.backends[job.backend].upload(work_of(job), draft.content):
             case Uploaded(file_id):

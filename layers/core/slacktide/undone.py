@@ -20,8 +20,7 @@ def undone_lines(bucket: Bucket, batch: Batch, jobs: list[Job]) -> Bitmap:
 
 def tried_lines(bucket: Bucket, batch: Batch, group: str, jobs: list[Job], undone: Bitmap) -> list[tuple[int, Bitmap]]:
     """The undone lines of a group, by the steps of the route that they have had."""
-    members = Bitmap(batch.total, bucket.read(batch.keys.members(group)))
-    rest = members & undone
+    rest = members_of(bucket, batch, group) & undone
     tried: list[tuple[int, Bitmap]] = []
     own = [job for job in jobs if job.group == group]
     for number in sorted({job.round for job in own}, reverse=True):
@@ -36,9 +35,14 @@ def tried_lines(bucket: Bucket, batch: Batch, group: str, jobs: list[Job], undon
     return [*tried, (0, rest)]
 
 
-def lines_of_job(bucket: Bucket, batch: Batch, job: Job) -> Bitmap:
-    """The lines that were given to a job."""
-    return lines_of_jobs(bucket, batch, [job])
+def members_of(bucket: Bucket, batch: Batch, group: str) -> Bitmap:
+    """The good lines of a group."""
+    return Bitmap(batch.total, bucket.read(batch.keys.members(group)))
+
+
+def lines_of_job(bucket: Bucket, batch: Batch, job: Job, members: Bitmap | None = None) -> Bitmap:
+    """The lines that were given to a job; `members` are those of its group, if they are at hand."""
+    return _planned_lines(bucket, batch, job, members).between(job.first, job.last)
 
 
 def lines_of_jobs(bucket: Bucket, batch: Batch, jobs: Iterable[Job]) -> Bitmap:
@@ -48,7 +52,13 @@ def lines_of_jobs(bucket: Bucket, batch: Batch, jobs: Iterable[Job]) -> Bitmap:
     for job in jobs:
         place = job.group, job.round, job.plan
         if place not in planned:
-            members = Bitmap(batch.total, bucket.read(batch.keys.members(job.group)))
-            planned[place] = members & Bitmap(batch.total, bucket.read(batch.keys.undone(job.round, job.plan)))
+            planned[place] = _planned_lines(bucket, batch, job)
         lines |= planned[place].between(job.first, job.last)
     return lines
+
+
+def _planned_lines(bucket: Bucket, batch: Batch, job: Job, members: Bitmap | None = None) -> Bitmap:
+    """The lines of a job's group that its plan was for."""
+    if members is None:
+        members = members_of(bucket, batch, job.group)
+    return members & Bitmap(batch.total, bucket.read(batch.keys.undone(job.round, job.plan)))
