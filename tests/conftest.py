@@ -26,6 +26,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 TOGETHER = ("api", "cookbook", "e2e", "fake_together", "local", "transform")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several processes (`-n 2`) the tests of such a folder stay in one of them, in their order."""
     if not config.pluginmanager.hasplugin("xdist"):

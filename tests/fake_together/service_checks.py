@@ -152,6 +152,11 @@ def ask_ended_cancel(visit: Visit) -> str:
     return describe_error(visit.http.post(f"/batches/{visit.mixed['id']}/cancel"))
 
 
+def ask_used_input(visit: Visit) -> str:
+    answer = visit.http.get(f"/files/{visit.mixed['input_file_id']}")
+    return "still there" if answer.is_success else str(answer.status_code)
+
+
 def ask_list(visit: Visit) -> str:
     jobs = visit.http.get("/batches").json()
     times = [job["created_at"] for job in jobs]
@@ -187,6 +192,7 @@ QUESTIONS = [
     Question("the members of an error line", "['bad']: custom_id, error", ask_error_lines),
     Question("members of a job that have no value yet", "left out", ask_null_members),
     Question("cancel of a batch that has ended", "409, error is dict", ask_ended_cancel),
+    Question("the input file of a batch that has ended", "still there", ask_used_input),
     Question("the list of batches", "list, the newest first", ask_list),
 ]
 
