@@ -155,7 +155,8 @@ def show(rounds: Sequence[Round]) -> Table:
     sums = [middle(sum(it.stack.values()) for it in rounds), middle(sum(it.client.values()) for it in rounds)]
     ratio = statistics.median(it.ratio for it in rounds)
     verdict = f"at most {TARGET:g} {TIMES}: {'met' if ratio <= TARGET else 'missed'}"
-    rows += [["**in all**", *sums], ["", write_ratio(ratio), verdict]]
+    single = " to ".join(write_ratio(edge(it.ratio for it in rounds)) for edge in (min, max))
+    rows += [["**in all**", *sums], ["", write_ratio(ratio), verdict], ["single rounds", single, ""]]
     return Table(["", "**Slacktide**, seconds", "`together`, seconds"], rows)
 
 

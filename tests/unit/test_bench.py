@@ -274,9 +274,10 @@ def test_both_are_beside_each_other_and_the_ratio_is_that_of_a_round() -> None:
     client = {"upload": 1.0, "create": 1.0, "wait": 1.0, "download": 1.0}
     rounds = [hosted.Round(dict.fromkeys(stages, seconds), client) for seconds in (1.0, 0.5, 4.0)]
     table = hosted.show(rounds)
-    assert {row[0]: tuple(row[1:]) for row in table.rows[-3:]} == {
+    assert {row[0]: tuple(row[1:]) for row in table.rows[-4:]} == {
         "plan, follow": ("1.00", ""),
         "**in all**": ("7.00", "4.00"),
+        "single rounds": (f"{write_ratio(0.875)} to {write_ratio(7.0)}", ""),
         "": (write_ratio(1.75), f"at most 2 {TIMES}: met"),
     }
     assert [row[2] for row in table.rows[:3]] == ["", "", "2.00"], "its create is part of the upload"
