@@ -136,7 +136,8 @@ class FakeBackend:
 
     @external
     def results(self, work: Work, is_late: Callable[[], bool]) -> AbstractContextManager[Iterator[Results] | None]:  # noqa: ARG002
-        return nullcontext(iter(stored_below(self.bucket, work.output_prefix)))
+        found = self.bucket.list(work.output_prefix)
+        return nullcontext(stored_results(self.bucket, key, size, *(line_range(key) or (0, 0))) for key, size in list(found))
 
     @property
     def creations(self) -> int:
@@ -155,8 +156,3 @@ class FakeBackend:
                 lines += self.answer(request, int(request["custom_id"].split(".")[1]))
             name = key.rpartition("/")[2]
             self.bucket.write(f"{job.work.output_prefix}{name}.out", b"".join(line + b"\n" for line in lines))
-
-
-def stored_below(bucket: Bucket, prefix: str) -> list[Results]:
-    """All objects below a prefix as results."""
-    return [stored_results(bucket, key, size, *(line_range(key) or (0, 0))) for key, size in bucket.list(prefix)]

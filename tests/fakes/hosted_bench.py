@@ -54,6 +54,7 @@ class Bench:
         self.secrets = FakeSecrets()
         self.fake = FakeTogether(Settings(keys=(KEY,), **settings), clock=self.clock, seed=7)
         self.input: list[bytes] = []
+        self.fetched: list[Results] = []
         self.slept: list[float] = []
         self.seconds = 0.0  # of the clock that only grows
         upstream = Upstream(
@@ -106,7 +107,7 @@ class Bench:
 
     def fetch(self, work: Work, is_late: Callable[[], bool] = lambda: False) -> bool:
         """Have the job's results, and keep them in `fetched`; False: they are to be asked for again."""
-        self.fetched: list[Results] = []
+        self.fetched = []
         with self.backend.results(work, is_late) as results:
             for found in results or ():
                 self.fetched.append(replace(found, lines=partial(list, list(found.lines()))))

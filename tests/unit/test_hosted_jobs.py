@@ -571,6 +571,18 @@ class TestCollect:
         world.hosted.is_down = True
         assert self.go_on(world, batch_id, answer.cursor) == Gathering(done=False, wait_seconds=15, cursor="1")
 
+    def test_what_is_collected_stays_when_the_files_are_gone(
+        self, world: World, batch_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(collection, "PART_BYTES", 1)
+        submit_whole(world, batch_id)
+        assert [poll(world, batch_id).done for _ in range(2)] == [False, True]
+        world.hurry = True
+        cursor = self.go_on(world, batch_id, self.go_on(world, batch_id, None).cursor).cursor
+        world.hosted.jobs["up-1"].done = 0
+        assert self.go_on(world, batch_id, cursor).done
+        assert (job(world, batch_id).completed, job(world, batch_id).failed) == (2, 3)
+
     @staticmethod
     def go_on(world: World, batch_id: str, cursor: str | None) -> Gathering:
         return world.jobs.collect(batch_id, JOB, clock=world.invocation_clock, cursor=cursor, wait_seconds=0)

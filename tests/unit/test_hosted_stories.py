@@ -7,7 +7,7 @@ import pytest
 
 from fakes.hosted_world import MODEL, connect, line_of
 from fakes.world import Outcome, World, jsonl, request
-from slacktide.sweeping import LONGEST_LIFE
+from slacktide.sweeping import STOP_PATIENCE
 from slacktide_fake_together import FakeTogether
 from slacktide_fake_together.account import Account
 from slacktide_fake_together.ledger import find_paid_twice
@@ -61,19 +61,27 @@ def test_every_line_is_answered_and_none_is_paid_twice(story: str) -> None:
         assert sum(job["completed"] for job in hosted) > 0
 
 
+@pytest.fixture
+def world() -> World:
+    return World(has_hosted=True)
+
+
+@pytest.fixture
+def fake(world: World) -> FakeTogether:
+    """A batch of one job is about to begin."""
+    fake = connect(world, requests=50, lines_per_second=0.01)
+    assert world.deliver(world.drop(FILE))
+    return fake
+
+
+def run_to_deadline(world: World) -> Outcome:
+    """The outcome at the deadline, when jobs may be left over for sweep to stop."""
+    world.run_until(world.batches()[0].deadline)
+    return world.outcome()
+
+
 class TestDeletedInput:
     """The file is deleted upstream between its upload and the create."""
-
-    @pytest.fixture
-    def world(self) -> World:
-        return World(has_hosted=True)
-
-    @pytest.fixture
-    def fake(self, world: World) -> FakeTogether:
-        """A batch of one job is about to begin."""
-        fake = connect(world, requests=50, lines_per_second=0.01)
-        assert world.deliver(world.drop(FILE))
-        return fake
 
     @staticmethod
     def delete(world: World, fake: FakeTogether) -> None:
@@ -117,37 +125,20 @@ class TestDeletedInput:
         assert job.file_id is not None, "it can be found to the end"
 
 
-def run_to_deadline(world: World) -> Outcome:
-    """The outcome at the deadline, when jobs may be left over for sweep to stop."""
-    world.run_until(world.batches()[0].deadline)
-    return world.outcome()
-
-
 class TestAnotherAccount:
     """The API key is changed, in mid-run, for one of another account: it shows no batch and no file of before."""
 
-    @pytest.fixture
-    def world(self) -> World:
-        return World(has_hosted=True)
-
-    @pytest.fixture
-    def fake(self, world: World) -> FakeTogether:
-        """A batch of one job is running."""
-        fake = connect(world, requests=50, lines_per_second=0.01)
-        assert world.deliver(world.drop(FILE))
+    @staticmethod
+    def change_key(world: World, fake: FakeTogether) -> Account:
+        """While the job runs; answers the former account."""
         while not fake.service.account.batches:
             world.states.step()
-        return fake
-
-    @staticmethod
-    def other(fake: FakeTogether) -> Account:
-        """Change the key; answers the former account."""
         former = fake.service.account
         fake.service.account = Account(Random("other"))  # noqa: S311
         return former
 
     def test_what_runs_there_is_not_run_again(self, world: World, fake: FakeTogether) -> None:
-        former = self.other(fake)
+        former = self.change_key(world, fake)
         outcome = run_to_deadline(world)
         fake.service.account = former
         fake.run_out()
@@ -155,19 +146,19 @@ class TestAnotherAccount:
         assert [job["backend"] for job in outcome.receipt["jobs"]] == ["together"]
         assert (len(outcome.output), len(outcome.errors)) == (0, LINES), "each line is accounted for"
 
-    def test_sweep_asks_for_it_as_long_as_it_can_live(self, world: World, fake: FakeTogether) -> None:
-        self.other(fake)
+    def test_sweep_asks_for_it_for_a_week(self, world: World, fake: FakeTogether) -> None:
+        self.change_key(world, fake)
         run_to_deadline(world)
         (job,) = world.records.abandoned_jobs()
-        assert job.submitted_at is not None
-        for seconds, left in ((LONGEST_LIFE - 1, 1), (LONGEST_LIFE, 0)):
-            world.clock.advance_to(job.submitted_at + seconds)
+        assert job.settled_at is not None
+        for seconds, left in ((STOP_PATIENCE - 1, 1), (STOP_PATIENCE, 0)):
+            world.clock.advance_to(job.settled_at + seconds)
             world.sweep()
             assert len(list(world.records.abandoned_jobs())) == left
         assert not world.records.get_job(job.batch_id, job.job_id).cancel_confirmed
 
     def test_with_the_key_of_the_account_it_is_found_again(self, world: World, fake: FakeTogether) -> None:
-        former = self.other(fake)
+        former = self.change_key(world, fake)
         until = world.clock() + 3 * world.settings.settle_window
         while world.clock() < until:
             world.states.step()

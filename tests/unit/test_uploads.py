@@ -160,5 +160,13 @@ def test_a_part_that_could_not_be_sent_ends_the_upload(world: World, monkeypatch
     assert world.bucket.head("k") is None
 
 
+def test_behind_its_context_nothing_is_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", 1)
+    with begin(world.bucket) as upload:
+        upload.write(b"a")
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        upload.write(b"b")
+
+
 def _refuse(**_: Any) -> None:
     raise ClientError({"Error": {"Code": "SlowDown"}}, "UploadPart")

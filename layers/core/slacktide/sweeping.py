@@ -29,7 +29,7 @@ from slacktide.timetable import reserve_begins
 
 SEND_PATIENCE = 60  # seconds; who created the batch sends its message at once, if he lives
 MOST_REMOVED = 100  # of a kind, in one run
-LONGEST_LIFE = 7 * 86_400  # seconds of a job upstream; a hosted one has a window of a day, and gets some days of grace
+STOP_PATIENCE = 7 * 86_400  # seconds in which a job that was given up is asked to stop; a hosted one has a window of a day
 USED_SECONDS = 3_600  # until a file is looked at again that had expired and was still needed
 
 
@@ -105,10 +105,10 @@ class Sweeper:
         return {"removed": 1}
 
     def _stop(self, job: Job) -> dict[str, int]:
-        """End an abandoned job upstream; once that is confirmed, or it cannot live any more, nothing is left to do about it."""
+        """End an abandoned job upstream; once that is confirmed, or was not for long, nothing is left to do about it."""
         now = self.now()
         is_confirmed = Reconciler(self.records, self.backends, self.settings).stop(job, now)
-        if not is_confirmed and now < (job.asked_at or job.submitted_at or job.created_at) + LONGEST_LIFE:
+        if not is_confirmed and now < (job.settled_at or job.ended_at or job.created_at) + STOP_PATIENCE:
             return {}
         self.records.leave_alone(job, is_confirmed=is_confirmed)
         return {"stopped": int(is_confirmed)}

@@ -29,7 +29,6 @@ GONE_AFTER = 1_800  # seconds of 404 and nothing else, until a file, or the whol
 UNCLEAR_AFTER = 300  # seconds in which a batch that has done something may yet name its files, or give them out whole
 UNREADABLE = b'{"custom_id":""}'  # stands for a line that belongs to no request: Collection counts it, and its content is gone
 
-
 Place = tuple[int, int, int]  # of a line in the spool: line number, offset and length in bytes
 
 
@@ -42,7 +41,7 @@ _HEAD = msgspec.json.Decoder(_Head)
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One call of `fetch`."""
+    """One way to the results of a job."""
 
     upstream: Upstream
     bucket: Bucket
