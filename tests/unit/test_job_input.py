@@ -8,11 +8,15 @@ import pytest
 from boto3.dynamodb.conditions import Attr
 
 from fakes.world import World, jsonl, request
+from slacktide import job_input
 from slacktide.backends.protocol import Limits
 from slacktide.backends.spool import Spool
 from slacktide.batch import Job
-from slacktide.job_input import Draft, Request
-from slacktide.quotas import Pool
+from slacktide.bodies import CHAT
+from slacktide.job_input import Draft, Meter, Request
+from slacktide.models import shipped_models
+from slacktide.quotas import Cap, Pool
+from slacktide.tokens import bound_of
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"  # the world's own model has no hosted backend
 LINES = 6
@@ -57,6 +61,21 @@ def test_a_draft_holds_a_job_only_if_it_has_all_its_lines(change: dict[str, int]
         assert b"".join(content.rewind()) == b"".join(texts)
         draft.clear()
         assert not draft.holds(job)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+@pytest.mark.parametrize("room", range(1, 9))
+def test_a_cut_lies_where_it_would_if_each_line_were_counted_alone(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, room: int
+) -> None:
+    monkeypatch.setattr(job_input, "METERED_LINES", at_once)
+    model = shipped_models().models[MODEL]
+    bodies = [msgspec.json.encode(request(f"r{number}", model=MODEL, max_tokens=1)["body"]) for number in range(LINES)]
+    bound = bound_of(bodies[0], CHAT, model)
+    meter = Meter(CHAT, model, Cap(tokens=room * (bound.prompt + bound.output)))
+    fitting = min(room, LINES)
+    assert meter.take(bodies) == fitting
+    assert (meter.prompt, meter.output) == (fitting * bound.prompt, fitting * bound.output)
 
 
 def test_a_spool_knows_what_is_in_it_also_after_it_was_begun_anew() -> None:
