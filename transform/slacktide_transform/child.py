@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 STOP_SECONDS = 10.0  # SageMaker kills a container 30 s after its SIGTERM
+BLOCK = 1 << 14  # bytes of output that are read at once
+OUTPUT_SECONDS = 2.0  # for what it has written; a process of another group may hold the pipe open for ever
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -57,6 +59,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):  # the whole group has ended already
             os.killpg(self.pid, signal.SIGKILL)  # workers that outlive their leader would keep the GPU's memory
         await self.wait()
+        await asyncio.wait({self._output}, timeout=OUTPUT_SECONDS)  # its last words are in the pipe, and often say why it ended
         self._output.cancel()
         await asyncio.gather(self._output, return_exceptions=True)
 
@@ -90,8 +93,13 @@ async def _read_lines(descriptor: int, read_output: Callable[[str], None]) -> No
     with os.fdopen(descriptor, "rb", buffering=0) as pipe:
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         try:
-            while block := await reader.read(1 << 14):
-                for line in block.decode(errors="replace").splitlines():
-                    read_output(line)
+            begun = b""  # a line that ends in a later block, if it is not longer than one
+            while block := await reader.read(BLOCK):
+                lines = (begun + block).splitlines(keepends=True)
+                begun = b"" if lines[-1].endswith((b"\n", b"\r")) or len(lines[-1]) >= BLOCK else lines.pop()
+                for line in lines:
+                    read_output(line.decode(errors="replace").rstrip("\r\n"))
+            if begun:
+                read_output(begun.decode(errors="replace"))
         finally:
             transport.close()

@@ -16,7 +16,7 @@ from slacktide.reading import Window
 Entry = TypeVar("Entry")
 
 PART_LINES = 10_000
-PART_BYTES = 3_000_000
+PART_BYTES = 2_500_000
 MERGE_BYTES = 32 << 20  # read ahead by all open parts of a merge together
 SMALLEST_RANGE, LARGEST_RANGE = 1 << 18, 4 << 20
 NEVER = sys.maxsize  # behind every line

@@ -8,7 +8,7 @@ from typing import Self
 
 from slacktide.bucket import Bucket
 
-MOST_UNDER_WAY = 6_300_000  # bytes: two parts, one for each writer; an object of more goes alone
+MOST_UNDER_WAY = 5_300_000  # bytes: two parts, one for each writer; an object of more goes alone
 WRITERS = 2
 
 
